@@ -1,0 +1,1 @@
+//! The command line of a person who runs a clusterset.

@@ -1,0 +1,2 @@
+//! The subctl program.
+fn main() {}

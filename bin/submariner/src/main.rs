@@ -1,0 +1,2 @@
+//! The submariner program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The custom resources on the hub and in a cluster, and their way into our own types.

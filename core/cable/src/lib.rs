@@ -1,0 +1,1 @@
+//! From what the gateway knows to the cables that it wants.

@@ -1,0 +1,1 @@
+//! From what a node knows to its routes and packet filter.

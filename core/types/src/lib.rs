@@ -1,0 +1,1 @@
+//! The vocabulary: cluster ids, CIDR sets, interface names, tables.

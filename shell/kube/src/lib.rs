@@ -1,0 +1,1 @@
+//! The Kubernetes API: watches in, server-side apply out.

@@ -1,0 +1,1 @@
+//! Network namespaces, wires and pods: the ground of the playground and of the tests.

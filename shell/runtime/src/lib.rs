@@ -1,0 +1,1 @@
+//! The one reconcile loop, tasks, telemetry and the admin endpoints.
