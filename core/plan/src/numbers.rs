@@ -1,0 +1,25 @@
+//! Numbers that both daemons of a node must agree on; private to one cluster.
+
+use crate::TableId;
+
+/// Rules that send a cable's own packets to the main table, where the remote gateway's address lies inside a
+/// remote CIDR.
+pub const RULE_OUTSIDE: u32 = 99;
+/// The rule to [`TABLE_CABLE`], on the active gateway.
+pub const RULE_CABLE: u32 = 100;
+/// The rule to [`TABLE_REMOTE`], on every node.
+pub const RULE_REMOTE: u32 = 101;
+/// Routes into cables, written by the gateway.
+pub const TABLE_CABLE: TableId = TableId(100);
+/// Routes to the gateway node and the unreachable routes beneath them, written by the route agent.
+pub const TABLE_REMOTE: TableId = TableId(101);
+/// The metric of unreachable routes: worse than that of every route of ours.
+pub const METRIC_UNREACHABLE: u32 = 0xF000_0000;
+/// The metric of our routes where the kernel wants one.
+pub const METRIC: u32 = 100;
+/// UDP port of the overlay between the nodes of a cluster.
+pub const OVERLAY_PORT: u16 = 4800;
+/// VXLAN network identifier of the overlay.
+pub const OVERLAY_VNI: u32 = 100;
+/// Bytes that VXLAN adds over IPv4: Ethernet 14, VXLAN 8, UDP 8, IPv4 20 (RFC 7348 §4); over IPv6 20 more.
+pub const VXLAN_OVERHEAD: u32 = 50;

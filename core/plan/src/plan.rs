@@ -1,0 +1,118 @@
+//! The complete state of a node, wanted or found.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ipnet::IpNet;
+use subm_types::IfName;
+
+use crate::nft::Table;
+use crate::{FdbEntry, Flow, FlowRule, Link, Neighbour, Route, RouteKey, Rule, SysctlKey};
+
+/// Everything that an owner wants on a node; what it owns there and is not in it goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodePlan {
+    /// Links by name.
+    pub links: BTreeMap<IfName, Link>,
+    /// Addresses with their prefixes on links of this plan.
+    pub addresses: BTreeSet<(IfName, IpNet)>,
+    /// Kernel parameters; on links that are not ours too.
+    pub sysctls: BTreeMap<SysctlKey, u32>,
+    /// Forwarding entries on links of this plan.
+    pub fdb: BTreeSet<FdbEntry>,
+    /// Permanent neighbours on links of this plan.
+    pub neighbours: BTreeSet<Neighbour>,
+    /// Rules.
+    pub rules: BTreeSet<Rule>,
+    /// Routes.
+    pub routes: BTreeMap<RouteKey, Route>,
+    /// The packet-filter table.
+    pub table: Option<Table>,
+    /// Flows that must have their own source address; those that lost it are forgotten by conntrack.
+    pub flows: BTreeSet<FlowRule>,
+}
+
+/// What an owner finds on a node: its own objects, the kernel parameters that its plan names (absent where the
+/// link is), and the tracked flows that break a [`FlowRule`] of its plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeState {
+    /// Its own objects. `flows` is empty.
+    pub own: NodePlan,
+    /// Links that stand under a name of the scope without the owner's alias: somebody else's.
+    pub foreign_links: BTreeSet<IfName>,
+    /// Flows that lost their source address.
+    pub wrong_flows: BTreeSet<Flow>,
+}
+
+/// Two plans that want different things under one name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("two plans want different things for {0}")]
+pub struct Conflict(pub String);
+
+impl NodePlan {
+    /// Joins two plans. What both want alike stands once; what they want differently is a [`Conflict`].
+    pub fn merge(mut self, other: Self) -> Result<Self, Conflict> {
+        join(&mut self.links, other.links, |name| format!("link {name}"))?;
+        join(&mut self.sysctls, other.sysctls, |key| format!("sysctl {key}"))?;
+        join(&mut self.routes, other.routes, |key| format!("route {} table {}", key.dst, key.table))?;
+        self.addresses.extend(other.addresses);
+        self.fdb.extend(other.fdb);
+        self.neighbours.extend(other.neighbours);
+        self.rules.extend(other.rules);
+        self.flows.extend(other.flows);
+        self.table = match (self.table, other.table) {
+            (Some(ours), Some(theirs)) => Some(ours.merge(theirs)?),
+            (ours, theirs) => ours.or(theirs),
+        };
+        Ok(self)
+    }
+}
+
+fn join<K: Ord, V: PartialEq>(
+    ours: &mut BTreeMap<K, V>,
+    theirs: BTreeMap<K, V>,
+    name: impl Fn(&K) -> String,
+) -> Result<(), Conflict> {
+    for (key, value) in theirs {
+        match ours.get(&key) {
+            Some(present) if *present != value => return Err(Conflict(name(&key))),
+            Some(_) => {}
+            None => {
+                ours.insert(key, value);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for NodePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, link) in &self.links {
+            writeln!(f, "link {name} {link}")?;
+        }
+        for (dev, net) in &self.addresses {
+            writeln!(f, "address {net} dev {dev}")?;
+        }
+        for (key, value) in &self.sysctls {
+            writeln!(f, "sysctl {key} = {value}")?;
+        }
+        for entry in &self.fdb {
+            writeln!(f, "fdb {entry}")?;
+        }
+        for neighbour in &self.neighbours {
+            writeln!(f, "neighbour {neighbour}")?;
+        }
+        for rule in &self.rules {
+            writeln!(f, "rule {rule}")?;
+        }
+        for (key, route) in &self.routes {
+            f.write_str("route ")?;
+            route.write(key, f)?;
+            writeln!(f)?;
+        }
+        for flow in &self.flows {
+            writeln!(f, "flows {flow}")?;
+        }
+        self.table.iter().try_for_each(|table| write!(f, "{table}"))
+    }
+}
