@@ -1,2 +1,58 @@
 //! What CI runs, and the checks that keep the tree true.
-fn main() {}
+//!
+//! The Makefile is a thin front: the logic is here, in one language. Start at [`ci::STEPS`] for what CI does, at
+//! [`tidy::RULES`] for what the tree promises, at [`machine::GROUPS`] for tests that need more than a kernel.
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod ci;
+mod machine;
+mod process;
+mod setup;
+mod suite;
+mod tidy;
+mod tree;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// What CI runs, and the checks that keep the tree true.
+#[derive(Parser)]
+#[command(name = "xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that CI runs, with the minutes of each step.
+    Ci {
+        /// Run only these steps.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+    },
+    /// Check the dependency edges, file sizes, names, words, links and generated files.
+    Tidy,
+    /// Run all tests that this machine can run, and name those that it cannot.
+    Test {
+        /// A nextest filter expression that narrows the run.
+        #[arg(short = 'E', long)]
+        filter: Option<String>,
+    },
+    /// Install what a purpose needs and is not there; without root, name it.
+    Setup {
+        /// What the machine is to be ready for.
+        #[arg(value_enum, default_value = "ci")]
+        purpose: setup::Purpose,
+    },
+}
+
+fn main() -> Result<()> {
+    let tree = tree::Tree::open()?;
+    match Cli::parse().task {
+        Task::Ci { only } => ci::run(&tree, &only),
+        Task::Tidy => tidy::run(&tree),
+        Task::Test { filter } => suite::run(&tree, filter.as_deref()),
+        Task::Setup { purpose } => setup::run(&tree, purpose),
+    }
+}

@@ -1,0 +1,40 @@
+# A thin front: the logic is in xtask/.
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+XTASK := $(CARGO) run --quiet --locked --profile ci --package xtask --
+
+.DEFAULT_GOAL := help
+.PHONY: help needs demo test bench ci tidy crds fmt clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# What has to be there before anything can be built: a C compiler and git are installed where this is root.
+needs:
+	@./.ci/needs
+
+demo: needs ## build, bring two clusters up, check them, take them down
+	@$(CARGO) build --locked --profile ci --package submariner-bin --package subctl-bin
+	@$(TARGET)/ci/subctl playground check
+
+test: needs ## all tests that this machine can run
+	@$(XTASK) test
+
+bench: needs ## measure; ONLY=name for one
+	@$(CARGO) build --locked --release --package submariner-bin --package subctl-bin
+	@$(CARGO) run --quiet --locked --release --package subm-bench -- $(if $(ONLY),--only $(ONLY))
+
+ci: needs ## everything that CI runs
+	@$(XTASK) ci
+
+tidy: needs ## dependency edges, sizes, names, links, generated files
+	@$(XTASK) tidy
+
+crds: needs ## write manifests/crds from the types
+	@$(XTASK) crds
+
+fmt: ## format the code
+	@$(CARGO) fmt --all
+
+clean: ## remove what was built
+	@$(CARGO) clean

@@ -1,0 +1,87 @@
+//! Child processes: run one, tell what failed.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::tree::Tree;
+
+/// A command in the root of the tree that finds the tools which `setup` installed.
+pub(crate) fn command(tree: &Tree, program: &str) -> Result<Command> {
+    let mut path = vec![cache()?.join("tools/bin")];
+    path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    let joined: OsString = env::join_paths(path).context("PATH holds a name that cannot be joined")?;
+    let mut command = Command::new(program);
+    command.current_dir(&tree.root).env("PATH", joined);
+    Ok(command)
+}
+
+/// `cargo …` in the root of the tree.
+pub(crate) fn cargo(tree: &Tree, arguments: &[&str]) -> Result<Command> {
+    let mut command = command(tree, "cargo")?;
+    command.args(arguments);
+    Ok(command)
+}
+
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {}", shown(command)))?;
+    if !status.success() {
+        bail!("{} ended with {status}", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs a command with its error output both shown and read; true where it ended well.
+pub(crate) fn tee(command: &mut Command, mut line: impl FnMut(&str)) -> Result<bool> {
+    let mut child =
+        command.stderr(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", shown(command)))?;
+    let stderr = child.stderr.take().context("the child has an error output")?;
+    for text in BufReader::new(stderr).lines() {
+        let text = text.context("the error output of a child is not UTF-8")?;
+        println!("{text}");
+        line(&text);
+    }
+    Ok(child.wait().context("cannot wait for a child")?.success())
+}
+
+/// True where a program answers `--version`, `-V` or the like with success.
+pub(crate) fn answers(tree: &Tree, program: &str, arguments: &[&str]) -> bool {
+    command(tree, program).is_ok_and(|mut command| {
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    })
+}
+
+/// True where a program lies in PATH.
+pub(crate) fn is_in_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Ordinary users have no sbin in PATH; tests look there as well.
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+/// Where tools and builds of CI are kept between runs.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let base = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
+        Some(base) => PathBuf::from(base),
+        None => {
+            Path::new(&env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?).join(".cache")
+        }
+    };
+    Ok(base.join("submariner"))
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
