@@ -1,0 +1,5 @@
+//! Runs the benches.
+
+fn main() -> std::process::ExitCode {
+    subm_bench::main()
+}

@@ -1,0 +1,132 @@
+//! What a bench reports, and the table of it.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// One figure of the report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Record {
+    /// `bench/figure`.
+    pub name: String,
+    /// The figure.
+    pub value: f64,
+    /// Its unit.
+    pub unit: &'static str,
+    /// The same figure of what it is compared with, measured beside it in the same run.
+    pub baseline: Option<f64>,
+    /// `value / baseline`.
+    pub ratio: Option<f64>,
+    /// What is asked for, in words.
+    pub target: Option<String>,
+    /// Whether the target is met; nothing where none is asked for.
+    pub holds: Option<bool>,
+}
+
+/// What a value has to keep to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// This much or less.
+    AtMost(f64),
+    /// This much or more.
+    AtLeast(f64),
+}
+
+impl Bound {
+    fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
+        }
+    }
+}
+
+impl Record {
+    /// A figure that is compared with nothing and asked for by nobody.
+    pub fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit, baseline: None, ratio: None, target: None, holds: None }
+    }
+
+    /// Sets what the figure is compared with.
+    pub fn beside(mut self, baseline: f64) -> Self {
+        self.baseline = Some(baseline);
+        self.ratio = (baseline != 0.0).then(|| self.value / baseline);
+        self
+    }
+
+    /// Asks for a bound on the value.
+    pub fn asks(mut self, bound: Bound, words: impl Into<String>) -> Self {
+        self.target = Some(words.into());
+        self.holds = Some(bound.holds(self.value));
+        self
+    }
+}
+
+/// The records as columns.
+pub fn table(records: &[Record]) -> String {
+    let width = records.iter().map(|record| record.name.len()).max().unwrap_or(0).max("NAME".len());
+    let mut text = String::new();
+    let mut line = |cells: [&str; 7]| {
+        let [name, value, unit, baseline, ratio, holds, target] = cells;
+        let row =
+            format!("{name:<width$} {value:>12} {unit:<8} {baseline:>12} {ratio:>7} {holds:<7} {target}");
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(text, "{}", row.trim_end());
+    };
+    line(["NAME", "VALUE", "UNIT", "BASELINE", "RATIO", "HOLDS", "TARGET"]);
+    for record in records {
+        let holds = match record.holds {
+            None => "",
+            Some(true) => "yes",
+            Some(false) => "MISSED",
+        };
+        line([
+            &record.name,
+            &number(record.value),
+            record.unit,
+            &record.baseline.map(number).unwrap_or_default(),
+            &record.ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
+            holds,
+            record.target.as_deref().unwrap_or_default(),
+        ]);
+    }
+    text
+}
+
+fn number(value: f64) -> String {
+    if value.abs() < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missed_target_is_reported_as_missed() {
+        let record = Record::new("heal/median", 1200.0, "ms").asks(Bound::AtMost(1000.0), "≤ 1 s");
+        assert_eq!(record.holds, Some(false));
+        assert!(table(&[record]).contains("MISSED"));
+    }
+
+    #[test]
+    fn bound_itself_holds() {
+        assert_eq!(Record::new("a", 95.0, "%").asks(Bound::AtLeast(95.0), "190 of 200").holds, Some(true));
+    }
+
+    #[test]
+    fn ratio_is_of_value_and_baseline() {
+        assert_eq!(Record::new("a", 3.0, "Gb/s").beside(4.0).ratio, Some(0.75));
+        assert_eq!(Record::new("a", 3.0, "Gb/s").beside(0.0).ratio, None);
+    }
+
+    #[test]
+    fn report_has_the_seven_keys() {
+        let json = serde_json::to_value(Record::new("a", 1.0, "ms")).unwrap();
+        let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected = vec!["name", "value", "unit", "baseline", "ratio", "target", "holds"];
+        expected.sort_unstable();
+        let mut found = keys;
+        found.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}
