@@ -12,6 +12,8 @@ mod suite;
 mod tidy;
 mod tree;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -47,9 +49,19 @@ enum Task {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
     let tree = tree::Tree::open()?;
-    match Cli::parse().task {
+    match task {
         Task::Ci { only } => ci::run(&tree, &only),
         Task::Tidy => tidy::run(&tree),
         Task::Test { filter } => suite::run(&tree, filter.as_deref()),

@@ -48,6 +48,7 @@ impl Record {
     }
 
     /// Sets what the figure is compared with.
+    #[must_use]
     pub fn beside(mut self, baseline: f64) -> Self {
         self.baseline = Some(baseline);
         self.ratio = (baseline != 0.0).then(|| self.value / baseline);
@@ -55,6 +56,7 @@ impl Record {
     }
 
     /// Asks for a bound on the value.
+    #[must_use]
     pub fn asks(mut self, bound: Bound, words: impl Into<String>) -> Self {
         self.target = Some(words.into());
         self.holds = Some(bound.holds(self.value));
