@@ -16,11 +16,17 @@ pub struct FdbEntry {
     pub mac: MacAddress,
     /// The outer destination.
     pub dst: IpAddr,
+    /// The outer UDP destination port, where it is not the device's own.
+    pub port: Option<u16>,
 }
 
 impl fmt::Display for FdbEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} dev {} dst {} self permanent", self.mac, self.dev, self.dst)
+        write!(f, "{} dev {} dst {}", self.mac, self.dev, self.dst)?;
+        if let Some(port) = self.port {
+            write!(f, " port {port}")?;
+        }
+        f.write_str(" self permanent")
     }
 }
 
