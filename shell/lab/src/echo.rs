@@ -1,0 +1,129 @@
+//! Servers that send back what they get and tell whom they see.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
+use std::thread;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+
+use crate::{Host, LabError};
+
+/// The port of echo servers, TCP and UDP.
+pub const ECHO_PORT: u16 = 8080;
+
+/// What a TCP client says first to be told its address in one line; everything else is sent back.
+pub(crate) const WHO_AM_I: &[u8] = b"WHO\n";
+
+/// Echo servers in any number of hosts, served by one thread.
+///
+/// UDP: the answer is the client's address in one line, then what it sent. TCP: `WHO` in one line is answered with
+/// the client's address in one line, `GET` in HTTP with the same as text, and the rest is sent back.
+#[derive(Debug, Clone)]
+pub struct EchoServer {
+    tenants: mpsc::UnboundedSender<Tenant>,
+}
+
+struct Tenant {
+    tcp: StdTcpListener,
+    udp: StdUdpSocket,
+}
+
+impl EchoServer {
+    /// Starts the thread.
+    pub fn start() -> Result<Self, LabError> {
+        let (tenants, mut arrivals) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(LabError::io("echo", "start a runtime"))?;
+        thread::Builder::new()
+            .name("echo".to_owned())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    while let Some(tenant) = arrivals.recv().await {
+                        if let Err(error) = admit(tenant) {
+                            tracing::warn!(%error, "an echo server cannot be served");
+                        }
+                    }
+                });
+            })
+            .map_err(LabError::io("echo", "start a thread"))?;
+        Ok(Self { tenants })
+    }
+
+    /// Answers on [`ECHO_PORT`] in this host from now on.
+    pub fn serve(&self, host: &Host) -> Result<(), LabError> {
+        let sockets = || -> io::Result<Tenant> {
+            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ECHO_PORT));
+            let (tcp, udp) = (StdTcpListener::bind(any)?, StdUdpSocket::bind(any)?);
+            tcp.set_nonblocking(true)?;
+            udp.set_nonblocking(true)?;
+            Ok(Tenant { tcp, udp })
+        };
+        let what = format!("listen on port {ECHO_PORT}");
+        let tenant = host.enter(sockets)?.map_err(LabError::io(host.name(), what.clone()))?;
+        self.tenants
+            .send(tenant)
+            .map_err(|_| LabError::io(host.name(), what)(io::Error::other("the echo thread has ended")))
+    }
+}
+
+fn admit(tenant: Tenant) -> io::Result<()> {
+    tokio::spawn(accept(TcpListener::from_std(tenant.tcp)?));
+    tokio::spawn(answer(UdpSocket::from_std(tenant.udp)?));
+    Ok(())
+}
+
+async fn answer(socket: UdpSocket) {
+    let mut buffer = vec![0; 65_536];
+    loop {
+        // A client that is gone shows as an error of the next call: there are other clients.
+        let Ok((length, client)) = socket.recv_from(&mut buffer).await else { continue };
+        let mut reply = format!("{client}\n").into_bytes();
+        reply.extend_from_slice(&buffer[..length]);
+        if let Err(error) = socket.send_to(&reply, client).await {
+            tracing::debug!(%client, %error, "no answer sent");
+        }
+    }
+}
+
+async fn accept(listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, client)) => drop(tokio::spawn(async move {
+                if let Err(error) = converse(stream, client).await {
+                    tracing::debug!(%client, %error, "a connection broke");
+                }
+            })),
+            Err(error) => {
+                tracing::warn!(%error, "no connection accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(mut stream: TcpStream, client: SocketAddr) -> io::Result<()> {
+    let mut buffer = vec![0; 65_536];
+    let mut length = stream.read(&mut buffer).await?;
+    if buffer[..length].starts_with(b"GET ") {
+        let body = format!("{client}\n");
+        let head =
+            format!("HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes()).await?;
+        return stream.shutdown().await;
+    }
+    let mut start = 0;
+    if buffer[..length].starts_with(WHO_AM_I) {
+        stream.write_all(format!("{client}\n").as_bytes()).await?;
+        start = WHO_AM_I.len();
+    }
+    while length > 0 {
+        stream.write_all(&buffer[start..length]).await?;
+        start = 0;
+        length = stream.read(&mut buffer).await?;
+    }
+    stream.shutdown().await
+}

@@ -1,0 +1,75 @@
+//! UDP datagrams and their answers.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use super::{Echoed, payload};
+use crate::{Host, LabError};
+
+/// Sends one datagram of this many bytes from a fresh port.
+pub fn udp(host: &Host, to: SocketAddr, bytes: usize, timeout: Duration) -> Result<Echoed, LabError> {
+    UdpFlow::open(host, to)?.ask(bytes, timeout)
+}
+
+/// Datagrams of one flow: all leave from one port.
+#[derive(Debug)]
+pub struct UdpFlow {
+    socket: UdpSocket,
+    host: Host,
+    what: String,
+}
+
+impl UdpFlow {
+    /// Opens a port for questions to a server.
+    pub fn open(host: &Host, to: SocketAddr) -> Result<Self, LabError> {
+        let what = format!("udp to {to}");
+        let open = || -> io::Result<UdpSocket> {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            socket.connect(to)?;
+            Ok(socket)
+        };
+        let socket = host.enter(open)?.map_err(LabError::io(host.name(), what.clone()))?;
+        Ok(Self { socket, host: host.clone(), what })
+    }
+
+    /// Sends one datagram and waits for its answer.
+    pub fn ask(&self, bytes: usize, timeout: Duration) -> Result<Echoed, LabError> {
+        self.exchange(bytes, timeout)
+            .map_err(LabError::io(self.host.name(), format!("{} with {bytes} bytes", self.what)))
+    }
+
+    fn exchange(&self, bytes: usize, timeout: Duration) -> io::Result<Echoed> {
+        let sent = payload(bytes);
+        let start = Instant::now();
+        self.socket.send(&sent)?;
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let left = timeout.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            let length = match self.socket.recv(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                other => other?,
+            };
+            let own = self.socket.local_addr()?;
+            // An answer to an earlier question may still come: it has another length.
+            if let Some(seen_as) = parse(&buffer[..length], &sent) {
+                return Ok(Echoed { seen_as, own, took: start.elapsed() });
+            }
+        }
+    }
+}
+
+fn parse(answer: &[u8], sent: &[u8]) -> Option<SocketAddr> {
+    let end = answer.iter().position(|byte| *byte == b'\n')?;
+    let (line, rest) = (answer.get(..end)?, answer.get(end + 1..)?);
+    if rest != sent {
+        return None;
+    }
+    std::str::from_utf8(line).ok()?.parse().ok()
+}

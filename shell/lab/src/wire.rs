@@ -1,0 +1,91 @@
+//! Links between hosts, and addresses and routes on them.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use nlink::netlink::link::{BridgeLink, VethLink};
+use nlink::netlink::route::Ipv4Route;
+
+use crate::{Host, LabError};
+
+/// A wire between two hosts: one end on each.
+#[derive(Debug, Clone)]
+pub struct Veth<'a> {
+    /// One host and the name of its end.
+    pub here: (&'a Host, &'a str),
+    /// The other host and the name of its end.
+    pub there: (&'a Host, &'a str),
+    /// The MTU of both ends.
+    pub mtu: u32,
+}
+
+impl Veth<'_> {
+    /// Lays the wire and takes both ends up.
+    pub async fn lay(&self) -> Result<(), LabError> {
+        let ((here, near), (there, far)) = (self.here, self.there);
+        let what = format!("ip link add {near} type veth peer name {far} netns {}", there.name());
+        let link = VethLink::new(near, far).mtu(self.mtu).peer_netns_fd(there.netns());
+        here.netlink()?.add_link(link).await.map_err(LabError::kernel(here.name(), what))?;
+        here.up(near).await?;
+        there.up(far).await
+    }
+}
+
+impl Host {
+    /// Makes a bridge.
+    pub async fn add_bridge(&self, name: &str, mtu: u32) -> Result<(), LabError> {
+        let bridge = BridgeLink::new(name).mtu(mtu).forward_delay_ms(0);
+        self.netlink()?
+            .add_link(bridge)
+            .await
+            .map_err(LabError::kernel(self.name(), format!("ip link add {name} type bridge")))?;
+        self.up(name).await
+    }
+
+    /// Makes a link a port of a bridge.
+    pub async fn attach(&self, port: &str, bridge: &str) -> Result<(), LabError> {
+        self.netlink()?
+            .set_link_master(port, bridge)
+            .await
+            .map_err(LabError::kernel(self.name(), format!("ip link set {port} master {bridge}")))
+    }
+
+    /// Takes a link up.
+    pub async fn up(&self, link: &str) -> Result<(), LabError> {
+        self.netlink()?
+            .set_link_up(link)
+            .await
+            .map_err(LabError::kernel(self.name(), format!("ip link set {link} up")))
+    }
+
+    /// Gives a link an address.
+    pub async fn add_address(&self, link: &str, address: IpNet) -> Result<(), LabError> {
+        self.netlink()?
+            .add_address_by_name(link, address.addr(), address.prefix_len())
+            .await
+            .map_err(LabError::kernel(self.name(), format!("ip address add {address} dev {link}")))
+    }
+
+    /// Adds a route by a neighbour.
+    pub async fn add_route(&self, to: Ipv4Net, via: Ipv4Addr) -> Result<(), LabError> {
+        self.netlink()?
+            .add_route(Ipv4Route::new(to.network(), to.prefix_len()).gateway(via))
+            .await
+            .map_err(LabError::kernel(self.name(), format!("ip route add {to} via {via}")))
+    }
+
+    /// Lets packets pass through the host.
+    pub fn forward_packets(&self) -> Result<(), LabError> {
+        self.sysctl("net/ipv4/ip_forward", "1")
+    }
+
+    /// The addresses of a link.
+    pub async fn addresses(&self, link: &str) -> Result<Vec<IpAddr>, LabError> {
+        let addresses = self
+            .netlink()?
+            .get_addresses_by_name(link)
+            .await
+            .map_err(LabError::kernel(self.name(), format!("ip address show dev {link}")))?;
+        Ok(addresses.iter().filter_map(|message| message.address().copied()).collect())
+    }
+}
