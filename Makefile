@@ -1,7 +1,7 @@
 # A thin front: the logic is in xtask/.
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-XTASK := $(CARGO) run --quiet --locked --profile ci --package xtask --
+XTASK := $(CARGO) run --quiet --profile ci --package xtask --
 
 .DEFAULT_GOAL := help
 .PHONY: help needs demo test bench ci tidy crds fmt clean
@@ -14,15 +14,15 @@ needs:
 	@./.ci/needs
 
 demo: needs ## build, bring two clusters up, check them, take them down
-	@$(CARGO) build --locked --profile ci --package submariner-bin --package subctl-bin
+	@$(CARGO) build --profile ci --package submariner-bin --package subctl-bin
 	@$(TARGET)/ci/subctl playground check
 
 test: needs ## all tests that this machine can run
 	@$(XTASK) test
 
 bench: needs ## measure; ONLY=name for one
-	@$(CARGO) build --locked --release --package submariner-bin --package subctl-bin
-	@$(CARGO) run --quiet --locked --release --package subm-bench -- $(if $(ONLY),--only $(ONLY))
+	@$(CARGO) build --release --package submariner-bin --package subctl-bin
+	@$(CARGO) run --quiet --release --package subm-bench -- $(if $(ONLY),--only $(ONLY))
 
 ci: needs ## everything that CI runs
 	@$(XTASK) ci

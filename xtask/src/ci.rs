@@ -91,20 +91,19 @@ fn shear(tree: &Tree) -> Result<()> {
 }
 
 fn clippy(tree: &Tree) -> Result<()> {
-    let arguments =
-        ["clippy", "--profile", "ci", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    let arguments = ["clippy", "--profile", "ci", "--workspace", "--all-targets", "--", "-D", "warnings"];
     process::run(&mut process::cargo(tree, &arguments)?)
 }
 
 fn doc(tree: &Tree) -> Result<()> {
-    let arguments = ["doc", "--profile", "ci", "--workspace", "--no-deps", "--locked"];
+    let arguments = ["doc", "--profile", "ci", "--workspace", "--no-deps"];
     process::run(process::cargo(tree, &arguments)?.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// Everything that the tests and the demo start, so that their minutes are their own.
 fn build(tree: &Tree) -> Result<()> {
-    process::run(&mut process::cargo(tree, &["build", "--profile", "ci", "--workspace", "--locked"])?)?;
-    let arguments = ["nextest", "run", "--no-run", "--cargo-profile", "ci", "--workspace", "--locked"];
+    process::run(&mut process::cargo(tree, &["build", "--profile", "ci", "--workspace"])?)?;
+    let arguments = ["nextest", "run", "--no-run", "--cargo-profile", "ci", "--workspace"];
     process::run(&mut process::cargo(tree, &arguments)?)
 }
 

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::process;
 
@@ -21,8 +22,12 @@ pub(crate) struct Missing {
     pub(crate) reason: String,
 }
 
+/// Tiers that work inside namespaces of their own.
+const NAMESPACES: &str = "package(subm-e2e) + (package(/^subm-(kernel|lab)$/) & kind(test))";
+
 /// Every group. A test joins one by its name.
 pub(crate) const GROUPS: &[Group] = &[
+    Group { name: "namespaces", filter: NAMESPACES, lack: namespaces },
     Group { name: "golden", filter: "test(/golden/)", lack: golden },
     Group { name: "kubectl", filter: "test(/kubectl/)", lack: || program("kubectl") },
     Group { name: "nft", filter: "test(/nft_program/)", lack: || program("nft") },
@@ -34,6 +39,18 @@ pub(crate) fn missing() -> Vec<Missing> {
         (group.lack)().map(|reason| Missing { name: group.name, filter: group.filter, reason })
     });
     lacks.collect()
+}
+
+fn namespaces() -> Option<String> {
+    // `unshare` is part of util-linux, which every Debian has.
+    let made = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net", "--mount", "true"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    (!made && !process::is_root())
+        .then(|| "ordinary users may not make namespaces here: run this as root".to_owned())
 }
 
 fn program(name: &str) -> Option<String> {

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 mod ci;
+mod crds;
 mod machine;
 mod process;
 mod setup;
@@ -41,6 +42,8 @@ enum Task {
         #[arg(short = 'E', long)]
         filter: Option<String>,
     },
+    /// Write the definitions of custom resources from the types.
+    Crds,
     /// Install what a purpose needs and is not there; without root, name it.
     Setup {
         /// What the machine is to be ready for.
@@ -65,6 +68,7 @@ fn run(task: Task) -> Result<()> {
         Task::Ci { only } => ci::run(&tree, &only),
         Task::Tidy => tidy::run(&tree),
         Task::Test { filter } => suite::run(&tree, filter.as_deref()),
+        Task::Crds => crds::write(&tree),
         Task::Setup { purpose } => setup::run(&tree, purpose),
     }
 }

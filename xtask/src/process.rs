@@ -2,7 +2,9 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,7 +14,10 @@ use crate::tree::Tree;
 
 /// A command in the root of the tree that finds the tools which `setup` installed.
 pub(crate) fn command(tree: &Tree, program: &str) -> Result<Command> {
-    let mut path = vec![cache()?.join("tools/bin")];
+    let tools = tools()?;
+    let mut path: Vec<PathBuf> = fs::read_dir(&tools)
+        .map(|tools| tools.flatten().map(|tool| tool.path().join("bin")).collect())
+        .unwrap_or_default();
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let joined: OsString = env::join_paths(path).context("PATH holds a name that cannot be joined")?;
     let mut command = Command::new(program);
@@ -70,18 +75,23 @@ pub(crate) fn is_in_path(program: &str) -> bool {
         .any(|folder| folder.join(program).is_file())
 }
 
-/// Where tools and builds of CI are kept between runs.
-pub(crate) fn cache() -> Result<PathBuf> {
+/// Where tools that `setup` fetched are kept between runs, each in a folder of its own.
+pub(crate) fn tools() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(base) => PathBuf::from(base),
         None => {
             Path::new(&env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?).join(".cache")
         }
     };
-    Ok(base.join("submariner"))
+    Ok(base.join("submariner/tools"))
 }
 
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+pub(crate) fn is_root() -> bool {
+    // The owner of the process's own entry in /proc is its effective user.
+    fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
 }

