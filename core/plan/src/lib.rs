@@ -23,7 +23,7 @@ pub use facts::{HostFacts, LinkFacts};
 pub use fdb::{FdbEntry, Neighbour};
 pub use flow::{Flow, FlowRule};
 pub use link::{Link, LinkKind, Vxlan};
-pub use plan::{Conflict, NodePlan, NodeState};
+pub use plan::{Alteration, Conflict, NodePlan, NodeState};
 pub use route::{Route, RouteKey, RouteTarget, Rule, RuleSelector, TableId};
 pub use scope::{Owner, RouteProtocol, Scope};
 pub use step::Step;

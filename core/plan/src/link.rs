@@ -52,6 +52,13 @@ impl fmt::Display for Link {
             }
             LinkKind::Bridge => f.write_str("bridge")?,
         }
+        self.write_changeable(f)
+    }
+}
+
+impl Link {
+    /// What can be changed while the link stands.
+    pub(crate) fn write_changeable(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(mtu) = self.mtu {
             write!(f, " mtu {mtu}")?;
         }

@@ -9,5 +9,5 @@ mod table;
 
 pub use chain::{At, Chain, ChainName, Hook, HookType, Policy, priority};
 pub use rule::{AddressTest, L4, Match, PortTest, Rule, Side, Verdict};
-pub use set::{Elements, Set, SetName};
+pub use set::{Elements, ElementsChange, Set, SetName};
 pub use table::{Table, TableFamily, TableName};

@@ -42,6 +42,23 @@ pub struct NodeState {
     pub foreign_links: BTreeSet<IfName>,
     /// Flows that lost their source address.
     pub wrong_flows: BTreeSet<Flow>,
+    /// Own objects with something that no plan says: a foreign edit, to be undone.
+    pub altered: BTreeSet<Alteration>,
+}
+
+/// An own object whose name is right and that has something which no plan says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alteration {
+    /// A link with attributes that can only be had by making it anew.
+    Link(IfName),
+    /// A link that is down.
+    Down(IfName),
+    /// A forwarding entry that is not permanent.
+    Fdb(FdbEntry),
+    /// A route with other attributes than plans give.
+    Route(RouteKey),
+    /// The packet-filter table: a rule, chain, set or element of a form that plans do not have.
+    Table,
 }
 
 /// Two plans that want different things under one name.

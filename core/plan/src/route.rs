@@ -120,12 +120,16 @@ pub struct Rule {
     pub table: TableId,
 }
 
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.priority)?;
-        if self.family == Family::V6 {
-            f.write_str(" -6")?;
-        }
+impl Rule {
+    /// The rule as an argument of `ip rule`, which takes the family apart.
+    pub(crate) fn selected(&self) -> String {
+        let mut text = format!("preference {}", self.priority);
+        // INVARIANT: writing to a String cannot fail.
+        let _: fmt::Result = self.write_selector(&mut text);
+        text
+    }
+
+    fn write_selector(&self, f: &mut impl fmt::Write) -> fmt::Result {
         match self.selector.from {
             Some(from) => write!(f, " from {from}")?,
             None => f.write_str(" from all")?,
@@ -137,5 +141,15 @@ impl fmt::Display for Rule {
             write!(f, " iif {iif}")?;
         }
         write!(f, " lookup {}", self.table)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.priority)?;
+        if self.family == Family::V6 {
+            f.write_str(" -6")?;
+        }
+        self.write_selector(f)
     }
 }

@@ -1,9 +1,11 @@
 //! One change to the world.
 
-use ipnet::IpNet;
-use subm_types::IfName;
+use std::fmt;
 
-use crate::nft::{Table, TableName};
+use ipnet::IpNet;
+use subm_types::{Family, IfName};
+
+use crate::nft::{ElementsChange, Table, TableName};
 use crate::{FdbEntry, Flow, Link, Neighbour, Route, RouteKey, Rule, Sysctl};
 
 /// One change, complete in itself. Applying it twice is the same as applying it once.
@@ -39,8 +41,63 @@ pub enum Step {
     DeleteRule(Rule),
     /// Turns the table into this one, in one transaction, whatever stands there.
     SetTable(Table),
+    /// Changes elements of sets of the table, in one transaction; everything else in it stays, counters too.
+    ChangeElements(TableName, Vec<ElementsChange>),
     /// Removes the table.
     DeleteTable(TableName),
     /// Makes the kernel forget a flow.
     ForgetFlow(Flow),
+}
+
+const fn ip(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip -6",
+    }
+}
+
+fn write_table(table: &Table, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let rules: usize = table.chains.values().map(|chain| chain.rules.len()).sum();
+    let (sets, chains) = (table.sets.len(), table.chains.len());
+    write!(f, "nft replace table {} # {sets} sets, {chains} chains, {rules} rules", table.name)
+}
+
+fn write_route(verb: &str, key: &RouteKey, route: &Route, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{} route {verb} ", ip(Family::of_net(&key.dst)))?;
+    route.write(key, f)
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateLink(name, link) => write!(f, "ip link add {name} type {link}"),
+            Self::SetLink(name, link) => {
+                write!(f, "ip link set {name}")?;
+                link.write_changeable(f)
+            }
+            Self::DeleteLink(name) => write!(f, "ip link delete {name}"),
+            Self::AddAddress(dev, net) => write!(f, "ip address add {net} dev {dev}"),
+            Self::DeleteAddress(dev, net) => write!(f, "ip address delete {net} dev {dev}"),
+            Self::SetSysctl(sysctl) => write!(f, "sysctl {sysctl}"),
+            Self::AddFdb(entry) => write!(f, "bridge fdb append {entry}"),
+            Self::DeleteFdb(entry) => write!(f, "bridge fdb delete {entry}"),
+            Self::SetNeighbour(Neighbour { dev, address, mac }) => {
+                write!(f, "ip neighbour replace {address} dev {dev} lladdr {mac} nud permanent")
+            }
+            Self::DeleteNeighbour(Neighbour { dev, address, .. }) => {
+                write!(f, "ip neighbour delete {address} dev {dev}")
+            }
+            Self::SetRoute(key, route) => write_route("replace", key, route, f),
+            Self::DeleteRoute(key, route) => write_route("delete", key, route, f),
+            Self::AddRule(rule) => write!(f, "{} rule add {}", ip(rule.family), rule.selected()),
+            Self::DeleteRule(rule) => write!(f, "{} rule delete {}", ip(rule.family), rule.selected()),
+            Self::SetTable(table) => write_table(table, f),
+            Self::ChangeElements(table, changes) => {
+                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                write!(f, "nft change elements of {table} {}", changes.join("; "))
+            }
+            Self::DeleteTable(table) => write!(f, "nft delete table {table}"),
+            Self::ForgetFlow(flow) => write!(f, "conntrack delete {flow}"),
+        }
+    }
 }

@@ -21,6 +21,17 @@ pub enum SysctlKey {
 }
 
 impl SysctlKey {
+    /// The link that the parameter belongs to, where it is not the whole node's.
+    pub const fn link(&self) -> Option<&IfName> {
+        match self {
+            Self::Forwarding(_) => None,
+            Self::RpFilter(link)
+            | Self::SendRedirects(link)
+            | Self::LinkForwarding(_, link)
+            | Self::AddrGenMode(link) => Some(link),
+        }
+    }
+
     /// The file below `/proc/sys`. Link names stand for themselves, dots and all.
     pub fn path(&self) -> String {
         match self {

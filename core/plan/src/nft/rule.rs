@@ -1,5 +1,6 @@
 //! Rules: what a packet must be, and what happens to it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -106,13 +107,17 @@ pub struct Rule {
     /// What then happens.
     pub verdict: Verdict,
     /// Why the rule is there, for whoever lists it.
-    pub comment: &'static str,
+    pub comment: Cow<'static, str>,
 }
 
 impl Rule {
     /// A rule for packets of which all this holds.
-    pub fn new(matches: impl IntoIterator<Item = Match>, verdict: Verdict, comment: &'static str) -> Self {
-        Self { matches: matches.into_iter().collect(), verdict, comment }
+    pub fn new(
+        matches: impl IntoIterator<Item = Match>,
+        verdict: Verdict,
+        comment: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { matches: matches.into_iter().collect(), verdict, comment: comment.into() }
     }
 }
 
