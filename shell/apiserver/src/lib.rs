@@ -1,1 +1,44 @@
-//! An embedded Kubernetes-compatible API server.
+//! An embedded Kubernetes-compatible API server: the playground's clusters, the tests' API, a small clusterset's hub.
+//!
+//! [`Store`] is pure state: objects by kind, namespace and name, a version counter and a bounded history per kind.
+//! [`ApiServer`] puts a lock, a clock, credentials and fault knobs around it, and serves it over TLS
+//! ([`ApiServer::serve`]) or in the process ([`ApiServer::service`], for `kube::Client::new`).
+//! The kinds are one table in `kinds.rs`. Everything is kept in memory. It never runs controllers: owner references
+//! are not followed, Pods are plain objects.
+
+mod access;
+mod apply;
+mod discovery;
+mod faults;
+mod fields;
+mod kinds;
+mod kubeconfig;
+mod managers;
+mod metadata;
+mod patch;
+mod refusal;
+mod request;
+mod respond;
+mod selector;
+mod serve;
+mod server;
+mod shape;
+mod store;
+mod strategic;
+mod table;
+mod tls;
+mod watch;
+
+pub use access::{Admission, Allowed, Credential, Credentials, Rule, User, Verb};
+pub use apply::Force;
+pub use faults::{Faults, Link};
+pub use kinds::{Kind, KindId, Scope, StatusField};
+pub use kubeconfig::kubeconfig;
+pub use patch::{Part, Patch};
+pub use refusal::{Refusal, Stale, Subject};
+pub use selector::Selector;
+pub use serve::{Service, Unreachable};
+pub use server::{ApiServer, Builder, Objects};
+pub use shape::Cause;
+pub use store::{Change, Deletion, Effect, Event, Object, Place, Preconditions, Store, Writer};
+pub use tls::{Authority, ServerTls, TlsError};

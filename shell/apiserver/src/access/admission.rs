@@ -1,0 +1,127 @@
+//! What a member of a clusterset may write: only what carries its own cluster id, under its own names.
+
+use serde_json::Value;
+use subm_types::ClusterId;
+
+use crate::refusal::Refusal;
+use crate::store::Place;
+
+/// The label that says whose an object on the hub is.
+const OWNER: &str = "submariner-io/clusterID";
+
+/// What objects written by a user must be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// Whatever the rules allow.
+    Anything,
+    /// Labelled with this cluster's id, before and after; named so that no other member's name is taken.
+    OwnCluster(ClusterId),
+}
+
+impl Admission {
+    /// Checks a write: creation has no old object, deletion no new one.
+    pub(crate) fn check(
+        &self,
+        place: &Place,
+        old: Option<&Value>,
+        new: Option<&Value>,
+    ) -> Result<(), Refusal> {
+        let Self::OwnCluster(own) = self else { return Ok(()) };
+        let refuse = |why: String| Err(Refusal::Forbidden(place.subject(), why));
+        let own = own.as_str();
+        if let Some(owner) = old.map(owner).filter(|owner| *owner != Some(own)) {
+            return refuse(format!("it belongs to {}, not to cluster {own:?}", named(owner)));
+        }
+        let Some(new) = new else { return Ok(()) };
+        if owner(new) != Some(own) {
+            return refuse(format!("label {OWNER} must be {own:?}, not {}", named(owner(new))));
+        }
+        if place.kind.group == "submariner.io" && cluster_id(new) != Some(own) {
+            return refuse(format!("spec.cluster_id must be {own:?}, not {}", named(cluster_id(new))));
+        }
+        if !is_own_name(place, own) {
+            return refuse(format!("objects of cluster {own:?} are named {}", own_names(place, own)));
+        }
+        Ok(())
+    }
+}
+
+fn owner(object: &Value) -> Option<&str> {
+    object.get("metadata")?.get("labels")?.get(OWNER)?.as_str()
+}
+
+fn cluster_id(object: &Value) -> Option<&str> {
+    object.get("spec")?.get("cluster_id")?.as_str()
+}
+
+fn named(id: Option<&str>) -> String {
+    id.map_or("no cluster".to_owned(), |id| format!("cluster {id:?}"))
+}
+
+/// INVARIANT: no name passes for two cluster ids, or one member could occupy a name that another needs. An Endpoint's
+/// name ends in an address, which no cluster id can imitate because `submariner-cable` has letters beyond `f`.
+fn is_own_name(place: &Place, own: &str) -> bool {
+    let name = place.name.as_str();
+    match place.kind.plural {
+        "clusters" => name == own,
+        "endpoints" => {
+            let address = name.strip_prefix(&format!("{own}-submariner-cable-{own}-"));
+            let digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c) || c == '-';
+            address.is_some_and(|address| !address.is_empty() && address.chars().all(digit))
+        }
+        _ => name == own || name.strip_prefix(own).is_some_and(|rest| rest.starts_with('.')),
+    }
+}
+
+fn own_names(place: &Place, own: &str) -> String {
+    match place.kind.plural {
+        "clusters" => format!("{own:?}"),
+        "endpoints" => format!("\"{own}-submariner-cable-{own}-<address>\""),
+        _ => format!("{own:?} or \"{own}.<suffix>\""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::KindId;
+
+    fn endpoint(owner: &str, cluster_id: &str) -> Value {
+        json!({"metadata": {"labels": {OWNER: owner}}, "spec": {"cluster_id": cluster_id}})
+    }
+
+    fn allowed(name: &str, old: Option<&Value>, new: Option<&Value>) -> bool {
+        let place = Place::new(KindId::named("endpoints.submariner.io").unwrap(), "broker", name);
+        Admission::OwnCluster("a".parse().unwrap()).check(&place, old, new).is_ok()
+    }
+
+    #[test]
+    fn only_own_objects_are_written_and_none_changes_hands() {
+        let (own, other) = (endpoint("a", "a"), endpoint("b", "b"));
+        let name = "a-submariner-cable-a-10-0-0-1";
+        assert!(allowed(name, None, Some(&own)));
+        assert!(allowed(name, Some(&own), Some(&own)));
+        assert!(allowed(name, Some(&own), None));
+        assert!(!allowed(name, None, Some(&other)));
+        assert!(!allowed(name, None, Some(&endpoint("a", "b"))));
+        assert!(!allowed(name, Some(&own), Some(&other)));
+        assert!(!allowed(name, Some(&other), Some(&own)));
+        assert!(!allowed(name, Some(&other), None));
+        assert!(!allowed(name, Some(&json!({})), Some(&own)));
+    }
+
+    #[test]
+    fn a_name_that_another_member_needs_is_refused() {
+        let own = endpoint("a", "a");
+        for name in [
+            "b-submariner-cable-b-10-0-0-1",
+            "a-submariner-cable-a-x-submariner-cable-a-submariner-cable-a-x-10-0-0-1",
+            "a-submariner-cable-a-",
+            "a",
+        ] {
+            assert!(!allowed(name, None, Some(&own)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Who owns which fields: `metadata.managedFields`.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::fields::FieldSet;
+use crate::kinds::{KindId, Trail};
+use crate::patch::Part;
+use crate::shape::Cause;
+use crate::store::Draft;
+
+/// How a manager came to own fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Apply,
+    Update,
+}
+
+#[derive(Debug, Clone)]
+struct Manager {
+    name: String,
+    operation: Operation,
+    part: Part,
+    api_version: String,
+    time: String,
+    fields: FieldSet,
+}
+
+/// The owners of an object's fields.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Managers(Vec<Manager>);
+
+/// The identity under which a write owns fields.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity<'a> {
+    pub(crate) kind: KindId,
+    pub(crate) name: &'a str,
+    pub(crate) operation: Operation,
+    pub(crate) part: Part,
+    pub(crate) now: Timestamp,
+}
+
+impl Manager {
+    fn is(&self, identity: &Identity<'_>) -> bool {
+        self.name == identity.name && self.operation == identity.operation && self.part == identity.part
+    }
+}
+
+impl Managers {
+    pub(crate) fn of(object: &Value) -> Self {
+        let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+        Self(entries.into_iter().flatten().filter_map(read).collect())
+    }
+
+    pub(crate) fn to_value(&self) -> Value {
+        self.0.iter().map(write).collect()
+    }
+
+    /// Whether the same managers own the same fields, whenever they came.
+    pub(crate) fn agree_with(&self, other: &Self) -> bool {
+        let found = |one: &Manager| {
+            other.0.iter().any(|other| {
+                one.name == other.name
+                    && one.operation == other.operation
+                    && one.part == other.part
+                    && one.fields == other.fields
+            })
+        };
+        self.0.len() == other.0.len() && self.0.iter().all(found)
+    }
+
+    /// What this manager owned until now.
+    pub(crate) fn owned_by(&self, identity: &Identity<'_>) -> FieldSet {
+        self.0
+            .iter()
+            .find(|manager| manager.is(identity))
+            .map(|manager| manager.fields.clone())
+            .unwrap_or_default()
+    }
+
+    /// What all the others own.
+    pub(crate) fn owned_by_others(&self, identity: &Identity<'_>) -> FieldSet {
+        let others = self.0.iter().filter(|manager| !manager.is(identity));
+        others.fold(FieldSet::default(), |all, manager| all.union(&manager.fields))
+    }
+
+    /// Who else owns fields that would change.
+    pub(crate) fn conflicts(&self, identity: &Identity<'_>, changed: &FieldSet) -> Vec<Cause> {
+        let others = self.0.iter().filter(|manager| !manager.is(identity));
+        others.flat_map(|manager| contested(manager, changed)).collect()
+    }
+
+    /// Gives the changed fields to one manager alone.
+    pub(crate) fn take_over(&mut self, identity: &Identity<'_>, changed: &FieldSet) {
+        for manager in self.0.iter_mut().filter(|manager| !manager.is(identity)) {
+            manager.fields = manager.fields.minus(changed);
+        }
+    }
+
+    /// Sets what a manager owns, and drops from all what the object no longer has.
+    pub(crate) fn settle(&mut self, identity: &Identity<'_>, fields: FieldSet, object: &Value) {
+        let trail = Trail::root(identity.kind);
+        match self.0.iter_mut().find(|manager| manager.is(identity)) {
+            Some(manager) if manager.fields == fields => {}
+            Some(manager) => {
+                manager.fields = fields;
+                manager.time = Draft::time(identity.now);
+            }
+            None => self.0.push(Manager {
+                name: identity.name.to_owned(),
+                operation: identity.operation,
+                part: identity.part,
+                api_version: identity.kind.api_version(),
+                time: Draft::time(identity.now),
+                fields,
+            }),
+        }
+        for manager in &mut self.0 {
+            manager.fields = manager.fields.existing(object, &trail);
+        }
+        self.0.retain(|manager| !manager.fields.is_empty());
+    }
+
+    /// Accounts for a write other than apply: what it changed is its own.
+    pub(crate) fn note_update(&mut self, identity: &Identity<'_>, old: &Value, new: &Value) {
+        let trail = Trail::root(identity.kind);
+        let changed = ownable(FieldSet::changed(old, new, &trail));
+        let own = self.owned_by(identity).union(&changed);
+        self.take_over(identity, &changed);
+        self.settle(identity, own, new);
+    }
+}
+
+fn contested(manager: &Manager, changed: &FieldSet) -> Vec<Cause> {
+    let kind = match manager.operation {
+        Operation::Apply => "",
+        Operation::Update => " with operation Update",
+    };
+    let paths = manager.fields.intersection(changed).paths().into_iter();
+    let cause = |field| Cause {
+        reason: "FieldManagerConflict",
+        message: format!("conflict with {:?}{kind} using {}", manager.name, manager.api_version),
+        field,
+    };
+    paths.map(cause).collect()
+}
+
+/// Leaves out what only the server writes.
+pub(crate) fn ownable(mut fields: FieldSet) -> FieldSet {
+    fields.children.remove("f:apiVersion");
+    fields.children.remove("f:kind");
+    if let Some(metadata) = fields.children.get_mut("f:metadata") {
+        metadata.member = false;
+        for name in [
+            "name",
+            "namespace",
+            "generateName",
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "managedFields",
+            "selfLink",
+        ] {
+            metadata.children.remove(&format!("f:{name}"));
+        }
+        if metadata.children.is_empty() {
+            fields.children.remove("f:metadata");
+        }
+    }
+    fields
+}
+
+fn read(entry: &Value) -> Option<Manager> {
+    let text = |field: &str| entry.get(field).and_then(Value::as_str).unwrap_or_default();
+    Some(Manager {
+        name: text("manager").to_owned(),
+        operation: match text("operation") {
+            "Apply" => Operation::Apply,
+            "Update" => Operation::Update,
+            _ => return None,
+        },
+        part: if text("subresource") == "status" { Part::Status } else { Part::Whole },
+        api_version: text("apiVersion").to_owned(),
+        time: text("time").to_owned(),
+        fields: FieldSet::from_value(entry.get("fieldsV1")?),
+    })
+}
+
+fn write(manager: &Manager) -> Value {
+    let operation = match manager.operation {
+        Operation::Apply => "Apply",
+        Operation::Update => "Update",
+    };
+    let mut entry = json!({
+        "manager": manager.name,
+        "operation": operation,
+        "apiVersion": manager.api_version,
+        "time": manager.time,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": manager.fields.to_value(),
+    });
+    if manager.part == Part::Status {
+        entry["subresource"] = json!("status");
+    }
+    entry
+}

@@ -1,0 +1,226 @@
+//! Why a request is refused, and the `Status` object that says so.
+
+use serde_json::{Value, json};
+
+use crate::kinds::KindId;
+use crate::shape::Cause;
+
+/// An object that a request is about: its kind and name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The kind.
+    pub kind: KindId,
+    /// The name, empty for a collection.
+    pub name: String,
+}
+
+impl Subject {
+    pub(crate) fn new(kind: KindId, name: &str) -> Self {
+        Self { kind, name: name.to_owned() }
+    }
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.kind.resource(), self.name)
+    }
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// No such path or resource.
+    #[error("the server could not find the requested resource")]
+    UnknownResource,
+    /// No such object.
+    #[error("{0} not found")]
+    NotFound(Subject),
+    /// The name is taken.
+    #[error("{0} already exists")]
+    AlreadyExists(Subject),
+    /// The object changed since it was read, or a precondition does not hold.
+    #[error("Operation cannot be fulfilled on {0}: {1}")]
+    Conflict(Subject, Stale),
+    /// Server-side apply would take over fields of other managers.
+    #[error("Apply failed with {} conflict{}: {}", .1.len(), if .1.len() == 1 { "" } else { "s" }, messages(.1))]
+    ApplyConflict(Subject, Vec<Cause>),
+    /// Fields are missing or wrong.
+    #[error("{} {:?} is invalid: {}", full_kind(.0.kind), .0.name, invalid_fields(.1))]
+    Invalid(Subject, Vec<Cause>),
+    /// The request itself makes no sense.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The token is missing or unknown.
+    #[error("Unauthorized")]
+    Unauthorized,
+    /// The user may not do this.
+    #[error("{0} is forbidden: {1}")]
+    Forbidden(Subject, String),
+    /// The resource version is older than the history that is kept.
+    #[error("too old resource version: {asked} ({oldest})")]
+    Expired {
+        /// The version asked for.
+        asked: u64,
+        /// The oldest version that can be continued from.
+        oldest: u64,
+    },
+    /// The resource version lies in the future.
+    #[error("Too large resource version: {asked}, current: {current}")]
+    TooLargeVersion {
+        /// The version asked for.
+        asked: u64,
+        /// The current version.
+        current: u64,
+    },
+    /// The resource has no such verb.
+    #[error("the server does not allow this method on the requested resource")]
+    MethodNotAllowed,
+    /// The body's content type is not understood.
+    #[error("{0}")]
+    UnsupportedMediaType(String),
+    /// None of the accepted content types can be sent.
+    #[error("only application/json is served")]
+    NotAcceptable,
+    /// The body is too large.
+    #[error("the request body may have at most {0} bytes")]
+    TooLarge(usize),
+    /// A fault knob asked for it.
+    #[error("the server is currently unable to handle the request")]
+    Unavailable,
+}
+
+/// What made a write stale.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stale {
+    /// The object changed.
+    #[error("the object has been modified; please apply your changes to the latest version and try again")]
+    Modified,
+    /// The precondition on the uid does not hold.
+    #[error("Precondition failed: UID in precondition: {asked}, UID in object meta: {found}")]
+    Uid {
+        /// The uid in the request.
+        asked: String,
+        /// The uid of the object.
+        found: String,
+    },
+    /// The precondition on the resource version does not hold.
+    #[error(
+        "Precondition failed: ResourceVersion in precondition: {asked}, ResourceVersion in object meta: {found}"
+    )]
+    Version {
+        /// The version in the request.
+        asked: String,
+        /// The version of the object.
+        found: u64,
+    },
+}
+
+fn full_kind(kind: KindId) -> String {
+    if kind.group.is_empty() { kind.name.to_owned() } else { format!("{}.{}", kind.name, kind.group) }
+}
+
+fn messages(causes: &[Cause]) -> String {
+    causes.iter().map(|cause| format!("{}: {}", cause.message, cause.field)).collect::<Vec<_>>().join("; ")
+}
+
+fn invalid_fields(causes: &[Cause]) -> String {
+    let texts: Vec<_> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+    if let [only] = texts.as_slice() { only.clone() } else { format!("[{}]", texts.join(", ")) }
+}
+
+impl Refusal {
+    pub(crate) fn invalid(subject: Subject, field: &str, reason: &'static str, message: String) -> Self {
+        Self::Invalid(subject, vec![Cause { reason, message, field: field.to_owned() }])
+    }
+
+    /// The HTTP status code.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::UnknownResource | Self::NotFound(_) => 404,
+            Self::AlreadyExists(_) | Self::Conflict(..) | Self::ApplyConflict(..) => 409,
+            Self::Invalid(..) => 422,
+            Self::BadRequest(_) => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden(..) => 403,
+            Self::Expired { .. } => 410,
+            Self::TooLargeVersion { .. } => 504,
+            Self::MethodNotAllowed => 405,
+            Self::UnsupportedMediaType(_) => 415,
+            Self::NotAcceptable => 406,
+            Self::TooLarge(_) => 413,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// The machine-readable reason.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownResource | Self::NotFound(_) => "NotFound",
+            Self::AlreadyExists(_) => "AlreadyExists",
+            Self::Conflict(..) | Self::ApplyConflict(..) => "Conflict",
+            Self::Invalid(..) => "Invalid",
+            Self::BadRequest(_) => "BadRequest",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden(..) => "Forbidden",
+            Self::Expired { .. } => "Expired",
+            Self::TooLargeVersion { .. } => "Timeout",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::UnsupportedMediaType(_) => "UnsupportedMediaType",
+            Self::NotAcceptable => "NotAcceptable",
+            Self::TooLarge(_) => "RequestEntityTooLarge",
+            Self::Unavailable => "ServiceUnavailable",
+        }
+    }
+
+    fn details(&self) -> Option<Value> {
+        let (subject, causes): (_, &[Cause]) = match self {
+            Self::NotFound(subject)
+            | Self::AlreadyExists(subject)
+            | Self::Conflict(subject, _)
+            | Self::Forbidden(subject, _) => (subject, &[]),
+            Self::Invalid(subject, causes) | Self::ApplyConflict(subject, causes) => (subject, causes),
+            Self::TooLargeVersion { .. } => {
+                let cause =
+                    json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
+                return Some(json!({"causes": [cause], "retryAfterSeconds": 1}));
+            }
+            Self::Unavailable => return Some(json!({"retryAfterSeconds": 1})),
+            Self::UnknownResource
+            | Self::BadRequest(_)
+            | Self::Unauthorized
+            | Self::Expired { .. }
+            | Self::MethodNotAllowed
+            | Self::UnsupportedMediaType(_)
+            | Self::NotAcceptable
+            | Self::TooLarge(_) => return None,
+        };
+        // COMPAT: Kubernetes puts the kind here for invalid objects and the resource everywhere else.
+        let kind = if matches!(self, Self::Invalid(..)) { subject.kind.name } else { subject.kind.plural };
+        let mut details = json!({"name": subject.name, "group": subject.kind.group, "kind": kind});
+        if !causes.is_empty() {
+            let causes: Vec<_> = causes
+                .iter()
+                .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
+                .collect();
+            details["causes"] = Value::Array(causes);
+        }
+        Some(details)
+    }
+
+    /// The `Status` object.
+    pub fn status(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.to_string(),
+            "reason": self.reason(),
+            "code": self.code(),
+        });
+        if let Some(details) = self.details() {
+            status["details"] = details;
+        }
+        status
+    }
+}

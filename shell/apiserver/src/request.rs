@@ -1,0 +1,280 @@
+//! What a request asks for, read from its method, path, query and headers.
+
+use std::collections::BTreeMap;
+
+use axum::extract::Query as UrlQuery;
+use http::{HeaderMap, Method, Uri, header};
+use serde_json::Value;
+
+use crate::access::{Action, Verb};
+use crate::apply::Force;
+use crate::kinds::KindId;
+use crate::patch::{Part, Patch};
+use crate::refusal::{Refusal, Subject};
+use crate::store::{Effect, Place};
+
+/// The objects that a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) kind: KindId,
+    /// None over all namespaces and for cluster-scoped kinds.
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) part: Part,
+}
+
+/// The parameters of a request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Query(BTreeMap<String, String>);
+
+/// In which form objects are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As they are.
+    Plain,
+    /// As rows of `meta.k8s.io/v1 Table`.
+    Table,
+    /// As `PartialObjectMetadata`.
+    Metadata,
+}
+
+/// The body of a PATCH.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Patch(Patch),
+    Apply(Value, Force),
+}
+
+impl Target {
+    /// The target of a path below `/api/v1` or `/apis/<group>/<version>`.
+    pub(crate) fn parse(path: &str) -> Result<Self, Refusal> {
+        let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let (group, version, rest) = match segments.as_slice() {
+            ["api", version, rest @ ..] => ("", *version, rest),
+            ["apis", group, version, rest @ ..] => (*group, *version, rest),
+            _ => return Err(Refusal::UnknownResource),
+        };
+        let (namespace, rest) = match rest {
+            ["namespaces", _] | ["namespaces", _, "status" | "finalize"] => (None, rest),
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some(*namespace), rest),
+            _ => (None, rest),
+        };
+        let (plural, name, subresource) = match rest {
+            [plural] => (plural, None, None),
+            [plural, name] => (plural, Some(*name), None),
+            [plural, name, subresource] => (plural, Some(*name), Some(*subresource)),
+            _ => return Err(Refusal::UnknownResource),
+        };
+        let kind = KindId::served(group, version, plural).ok_or(Refusal::UnknownResource)?;
+        let part = match subresource {
+            None => Part::Whole,
+            Some("status") if kind.has_status_subresource() => Part::Status,
+            Some(_) => return Err(Refusal::UnknownResource),
+        };
+        if namespace.is_some() != kind.is_namespaced() && (namespace.is_some() || name.is_some()) {
+            return Err(Refusal::UnknownResource);
+        }
+        Ok(Self { kind, namespace: namespace.map(str::to_owned), name: name.map(str::to_owned), part })
+    }
+
+    /// What a method does to the target.
+    pub(crate) fn verb(&self, method: &Method, query: &Query) -> Result<Verb, Refusal> {
+        let named = self.name.is_some();
+        let writable = self.namespace.is_some() || !self.kind.is_namespaced();
+        match (method.as_str(), named) {
+            ("GET", _) if query.says("watch") => Ok(Verb::Watch),
+            ("GET", true) => Ok(Verb::Get),
+            ("GET", false) => Ok(Verb::List),
+            ("POST", false) if writable => Ok(Verb::Create),
+            ("PUT", true) => Ok(Verb::Update),
+            ("PATCH", true) => Ok(Verb::Patch),
+            ("DELETE", true) if self.part == Part::Whole => Ok(Verb::Delete),
+            ("DELETE", false) if writable => Ok(Verb::DeleteCollection),
+            _ => Err(Refusal::MethodNotAllowed),
+        }
+    }
+
+    pub(crate) fn action(&self, verb: Verb) -> Action<'_> {
+        Action {
+            verb,
+            kind: self.kind,
+            subresource: if self.part == Part::Status { "status" } else { "" },
+            // COMPAT: a Namespace lies in itself, so that whoever may act in it may be allowed to read it.
+            namespace: match (&self.namespace, &self.name) {
+                (Some(namespace), _) => namespace,
+                (None, Some(name)) if self.kind == KindId::namespaces() => name,
+                (None, _) => "",
+            },
+            name: self.name.as_deref().unwrap_or_default(),
+        }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        let namespace = self.namespace.as_deref().unwrap_or_default();
+        Place::new(self.kind, namespace, self.name.as_deref().unwrap_or_default())
+    }
+}
+
+impl Query {
+    pub(crate) fn parse(uri: &Uri) -> Result<Self, Refusal> {
+        let query = UrlQuery::<BTreeMap<String, String>>::try_from_uri(uri)
+            .map_err(|error| Refusal::BadRequest(format!("cannot read the query: {error}")))?;
+        Ok(Self(query.0))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    pub(crate) fn says(&self, name: &str) -> bool {
+        matches!(self.text(name), "true" | "1" | "True" | "TRUE" | "t" | "T")
+    }
+
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let text = self.text(name);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |_| Refusal::BadRequest(format!("{name} must be a number, not {text:?}"));
+        text.parse().map(Some).map_err(wrong)
+    }
+
+    pub(crate) fn effect(&self) -> Result<Effect, Refusal> {
+        match self.text("dryRun") {
+            "" => Ok(Effect::Lasting),
+            "All" => Ok(Effect::DryRun),
+            other => Err(Refusal::BadRequest(format!("dryRun must be \"All\", not {other:?}"))),
+        }
+    }
+}
+
+impl Form {
+    /// The first accepted form that can be sent.
+    pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let accepted =
+            headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        if accepted.trim().is_empty() {
+            return Ok(Self::Plain);
+        }
+        accepted.split(',').find_map(Self::of_media_type).ok_or(Refusal::NotAcceptable)
+    }
+
+    fn of_media_type(media_type: &str) -> Option<Self> {
+        let mut parts = media_type.split(';').map(str::trim);
+        if !matches!(parts.next()?, "application/json" | "application/*" | "*/*") {
+            return None;
+        }
+        match parts.find_map(|parameter| parameter.strip_prefix("as=")) {
+            None => Some(Self::Plain),
+            Some("Table") => Some(Self::Table),
+            Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Some(Self::Metadata),
+            Some(_) => None,
+        }
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+/// The object in a body of JSON or YAML.
+pub(crate) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
+    match content_type(headers) {
+        "" | "application/json" => json(body),
+        "application/yaml" => yaml(body),
+        other => {
+            let message = format!("a body of type {other:?} is not understood; send application/json");
+            Err(Refusal::UnsupportedMediaType(message))
+        }
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let wrong = |error| Refusal::BadRequest(format!("cannot read the body as JSON: {error}"));
+    serde_json::from_slice(body).map_err(wrong)
+}
+
+fn yaml(body: &[u8]) -> Result<Value, Refusal> {
+    let wrong = |error| Refusal::BadRequest(format!("cannot read the body as YAML: {error}"));
+    serde_saphyr::from_slice(body).map_err(wrong)
+}
+
+/// The change in the body of a PATCH.
+pub(crate) fn change(
+    target: &Target,
+    headers: &HeaderMap,
+    query: &Query,
+    body: &[u8],
+) -> Result<Change, Refusal> {
+    match content_type(headers) {
+        "application/merge-patch+json" => Ok(Change::Patch(Patch::Merge(json(body)?))),
+        "application/strategic-merge-patch+json" => Ok(Change::Patch(Patch::Strategic(json(body)?))),
+        "application/json-patch+json" => Ok(Change::Patch(Patch::Json(json(body)?))),
+        "application/apply-patch+yaml" => {
+            if query.text("fieldManager").is_empty() {
+                let subject = Subject::new(target.kind, target.name.as_deref().unwrap_or_default());
+                let message = "Required value: is required for apply patch".to_owned();
+                return Err(Refusal::invalid(subject, "fieldManager", "FieldValueRequired", message));
+            }
+            let force = if query.says("force") { Force::Yes } else { Force::No };
+            // Nearly every client sends JSON under this type, which is read much faster.
+            Ok(Change::Apply(json(body).or_else(|_| yaml(body))?, force))
+        }
+        other => Err(Refusal::UnsupportedMediaType(format!("a patch of type {other:?} is not understood"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_kind_namespace_name_and_subresource() {
+        let read = |path: &str| {
+            Target::parse(path).ok().map(|target| {
+                let kind = target.kind.resource();
+                let status = target.part == Part::Status;
+                (kind, target.namespace.unwrap_or_default(), target.name.unwrap_or_default(), status)
+            })
+        };
+        let found = |kind: &str, namespace: &str, name: &str, status| {
+            Some((kind.to_owned(), namespace.to_owned(), name.to_owned(), status))
+        };
+        assert_eq!(read("/api/v1/namespaces"), found("namespaces", "", "", false));
+        assert_eq!(read("/api/v1/namespaces/a"), found("namespaces", "", "a", false));
+        assert_eq!(read("/api/v1/namespaces/a/status"), found("namespaces", "", "a", true));
+        assert_eq!(read("/api/v1/namespaces/a/pods"), found("pods", "a", "", false));
+        assert_eq!(read("/api/v1/namespaces/a/pods/p/status"), found("pods", "a", "p", true));
+        assert_eq!(read("/api/v1/pods"), found("pods", "", "", false));
+        assert_eq!(read("/api/v1/nodes/n"), found("nodes", "", "n", false));
+        let endpoints = "/apis/submariner.io/v1/namespaces/b/endpoints/e";
+        assert_eq!(read(endpoints), found("endpoints.submariner.io", "b", "e", false));
+        for wrong in [
+            "/api/v1/pods/p",
+            "/api/v1/namespaces/a/nodes/n",
+            "/api/v1/endpoints",
+            "/apis/submariner.io/v2/endpoints",
+            "/apis/submariner.io/v1/namespaces/b/endpoints/e/status",
+            "/openapi/v3",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_first_form_that_can_be_sent_is_chosen() {
+        let form = |accept: &str| {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+            Form::negotiate(&headers).ok()
+        };
+        assert_eq!(form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), Some(Form::Table));
+        assert_eq!(form("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Plain));
+        assert_eq!(
+            form("application/json;as=APIGroupDiscoveryList;v=v2;g=x,application/json"),
+            Some(Form::Plain)
+        );
+        assert_eq!(form("application/vnd.kubernetes.protobuf"), None);
+        assert_eq!(Form::negotiate(&HeaderMap::new()), Ok(Form::Plain));
+    }
+}

@@ -1,0 +1,357 @@
+//! From a request to its response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::access::{Grant, Verb};
+use crate::discovery;
+use crate::refusal::{Refusal, Stale};
+use crate::request::{self, Change, Form, Query, Target};
+use crate::selector::Selector;
+use crate::serve::Unreachable;
+use crate::server::Shared;
+use crate::store::{Deletion, Effect, Object, Preconditions, Writer};
+use crate::table::{Carried, partial, table};
+use crate::watch::{self, Scope, Start, Terms};
+
+/// As much as a real API server takes.
+const LARGEST_BODY: usize = 3 * 1024 * 1024;
+
+/// One request with everything that its answer depends on.
+struct Call {
+    shared: Arc<Shared>,
+    grant: Grant,
+    target: Target,
+    verb: Verb,
+    query: Query,
+    form: Form,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+pub(crate) async fn respond(
+    shared: Arc<Shared>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Unreachable> {
+    let latency = shared.faults().latency();
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    if shared.faults().pass().await == crate::faults::Link::Refused {
+        return Err(Unreachable);
+    }
+    let (parts, body) = request.into_parts();
+    Ok(answer(shared, parts, body).await.unwrap_or_else(|refusal| refused(&refusal)))
+}
+
+async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Response<Body>, Refusal> {
+    let path = parts.uri.path();
+    if ["/healthz", "/livez", "/readyz"].iter().any(|known| path.strip_prefix(known).is_some_and(below)) {
+        return Ok(plain("ok"));
+    }
+    if path == "/version" {
+        return discovery::answer(path)
+            .map(|version| respond_json(200, &version))
+            .ok_or(Refusal::UnknownResource);
+    }
+    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let grant = shared.credentials().holder(authorization)?;
+    if shared.faults().refuses_request() {
+        return Err(Refusal::Unavailable);
+    }
+    if parts.method == http::Method::GET
+        && let Some(found) = discovery::answer(path)
+    {
+        return Ok(respond_json(200, &found));
+    }
+    let target = Target::parse(path)?;
+    let query = Query::parse(&parts.uri)?;
+    let verb = target.verb(&parts.method, &query)?;
+    grant.user.authorise(&target.action(verb))?;
+    let form = Form::negotiate(&parts.headers)?;
+    let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| Refusal::TooLarge(LARGEST_BODY))?;
+    let writes = !matches!(verb, Verb::Get | Verb::List | Verb::Watch);
+    if writes && shared.faults().conflicts_write() {
+        return Err(Refusal::Conflict(target.place().subject(), Stale::Modified));
+    }
+    Call { shared, grant, target, verb, query, form, headers: parts.headers, body }.answer()
+}
+
+fn below(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
+}
+
+impl Call {
+    fn answer(self) -> Result<Response<Body>, Refusal> {
+        match self.verb {
+            Verb::Get => self.get(),
+            Verb::List => self.list(),
+            Verb::Watch => self.watch(),
+            Verb::Create => self.create(),
+            Verb::Update => self.update(),
+            Verb::Patch => self.patch(),
+            Verb::Delete => self.delete(),
+            Verb::DeleteCollection => self.delete_collection(),
+        }
+    }
+
+    fn carried(&self) -> Carried {
+        Carried::named(self.query.text("includeObject"))
+    }
+
+    fn selector(&self) -> Result<Selector, Refusal> {
+        let (labels, fields) = (self.query.text("labelSelector"), self.query.text("fieldSelector"));
+        let selector = Selector::parse(self.target.kind, labels, fields)?;
+        Ok(match &self.target.name {
+            Some(name) => selector.named(name),
+            None => selector,
+        })
+    }
+
+    fn writer(&self) -> Result<Writer, Refusal> {
+        let agent =
+            self.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let agent = agent.split(['/', ' ']).next().filter(|agent| !agent.is_empty()).unwrap_or("unknown");
+        let manager = match self.query.text("fieldManager") {
+            "" => agent,
+            manager => manager,
+        };
+        Ok(Writer {
+            manager: manager.to_owned(),
+            admission: self.grant.user.admission.clone(),
+            now: Timestamp::now(),
+            effect: self.query.effect()?,
+        })
+    }
+
+    fn one(&self, code: u16, object: &Object) -> Response<Body> {
+        match self.form {
+            Form::Plain => respond_bytes(code, object.json().clone()),
+            Form::Metadata => respond_json(code, &partial(&object.value())),
+            Form::Table => {
+                let objects = std::iter::once(object.value());
+                let now = Timestamp::now();
+                respond_json(code, &table(self.target.kind, objects, object.version(), self.carried(), now))
+            }
+        }
+    }
+
+    fn get(&self) -> Result<Response<Body>, Refusal> {
+        let object = self.shared.read().find(&self.target.place())?;
+        Ok(self.one(200, &object))
+    }
+
+    fn list(&self) -> Result<Response<Body>, Refusal> {
+        let selector = self.selector()?;
+        // Everything is answered at once, so there is nothing to continue.
+        if !self.query.text("continue").is_empty() {
+            return Err(Refusal::Expired { asked: 0, oldest: self.shared.read().version() });
+        }
+        let asked = self.query.number("resourceVersion")?;
+        let store = self.shared.read();
+        let version = store.version();
+        if let Some(asked) = asked.filter(|asked| *asked > version) {
+            return Err(Refusal::TooLargeVersion { asked, current: version });
+        }
+        if self.query.text("resourceVersionMatch") == "Exact"
+            && let Some(asked) = asked.filter(|asked| *asked != version)
+        {
+            return Err(Refusal::Expired { asked, oldest: version });
+        }
+        let objects: Vec<_> = store
+            .list(self.target.kind, self.target.namespace.as_deref())
+            .filter(|object| selector.matches(object))
+            .cloned()
+            .collect();
+        drop(store);
+        Ok(self.many(version, &objects))
+    }
+
+    fn many(&self, version: u64, objects: &[Arc<Object>]) -> Response<Body> {
+        let kind = self.target.kind;
+        match self.form {
+            Form::Plain => {
+                let texts = objects.iter().map(|object| object.json().clone());
+                list_of(&format!("{}List", kind.name), &kind.api_version(), version, texts)
+            }
+            Form::Metadata => {
+                let texts = objects.iter().map(|object| Bytes::from(partial(&object.value()).to_string()));
+                list_of("PartialObjectMetadataList", "meta.k8s.io/v1", version, texts)
+            }
+            Form::Table => {
+                let values = objects.iter().map(|object| object.value());
+                respond_json(200, &table(kind, values, version, self.carried(), Timestamp::now()))
+            }
+        }
+    }
+
+    fn watch(&self) -> Result<Response<Body>, Refusal> {
+        let query = &self.query;
+        let version = query.number("resourceVersion")?;
+        let start = match (query.text("sendInitialEvents"), version) {
+            ("", None | Some(0)) => Start::Everything,
+            ("", Some(version)) => Start::After(version),
+            _ if query.says("sendInitialEvents") => Start::EverythingThenBookmark,
+            (_, None | Some(0)) => Start::Now,
+            (_, Some(version)) => Start::After(version),
+        };
+        let initial = !query.text("sendInitialEvents").is_empty();
+        if initial && query.text("resourceVersionMatch") != "NotOlderThan" {
+            let message =
+                "resourceVersionMatch must be \"NotOlderThan\" where sendInitialEvents is set".to_owned();
+            let subject = self.target.place().subject();
+            return Err(Refusal::invalid(subject, "resourceVersionMatch", "FieldValueForbidden", message));
+        }
+        let scope = Scope {
+            kind: self.target.kind,
+            namespace: self.target.namespace.clone(),
+            selector: self.selector()?,
+            form: self.form,
+            carried: self.carried(),
+        };
+        let terms = Terms {
+            // A version of 0 is older than any history.
+            start: if self.shared.faults().expires_watch() { Start::After(0) } else { start },
+            bookmarks: query.says("allowWatchBookmarks").then(|| self.shared.bookmarks()),
+            timeout: query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            revoked: self.grant.revoked.clone(),
+        };
+        Ok(response(200, watch::body(Arc::clone(&self.shared), scope, terms)))
+    }
+
+    fn create(&self) -> Result<Response<Body>, Refusal> {
+        let value = request::object(&self.headers, &self.body)?;
+        let (writer, place) = (self.writer()?, self.target.place());
+        let object = self.shared.write(|store| store.create(place.kind, &place.namespace, value, &writer))?;
+        Ok(self.one(201, &object))
+    }
+
+    fn update(&self) -> Result<Response<Body>, Refusal> {
+        let value = request::object(&self.headers, &self.body)?;
+        let (writer, place) = (self.writer()?, self.target.place());
+        let object = self.shared.write(|store| store.replace(&place, self.target.part, value, &writer))?;
+        Ok(self.one(200, &object))
+    }
+
+    fn patch(&self) -> Result<Response<Body>, Refusal> {
+        let (writer, place, part) = (self.writer()?, self.target.place(), self.target.part);
+        match request::change(&self.target, &self.headers, &self.query, &self.body)? {
+            Change::Patch(patch) => {
+                let object = self.shared.write(|store| store.patch(&place, part, &patch, &writer))?;
+                Ok(self.one(200, &object))
+            }
+            Change::Apply(value, force) => {
+                let (code, object) = self.shared.write(|store| {
+                    let exists = store.get(place.kind, &place.namespace, &place.name).is_some();
+                    if !exists {
+                        self.grant.user.authorise(&self.target.action(Verb::Create))?;
+                    }
+                    let object = store.apply(&place, part, value, force, &writer)?;
+                    Ok((if exists { 200 } else { 201 }, object))
+                })?;
+                Ok(self.one(code, &object))
+            }
+        }
+    }
+
+    fn delete(&self) -> Result<Response<Body>, Refusal> {
+        let (preconditions, writer) = self.deletion()?;
+        let place = self.target.place();
+        match self.shared.write(|store| store.delete(&place, &preconditions, &writer))? {
+            Deletion::Pending(object) => Ok(self.one(200, &object)),
+            Deletion::Done(object) => {
+                let value = object.value();
+                let mut status = success();
+                status["details"] = json!({
+                    "name": place.name,
+                    "group": place.kind.group,
+                    "kind": place.kind.plural,
+                    "uid": crate::metadata::text(&value, "uid"),
+                });
+                Ok(respond_json(200, &status))
+            }
+        }
+    }
+
+    fn delete_collection(&self) -> Result<Response<Body>, Refusal> {
+        let (_, writer) = self.deletion()?;
+        let selector = self.selector()?;
+        let namespace = self.target.namespace.as_deref();
+        self.shared.write(|store| store.delete_selected(self.target.kind, namespace, &selector, &writer));
+        Ok(respond_json(200, &success()))
+    }
+
+    /// The options of a deletion, from the body and the query.
+    fn deletion(&self) -> Result<(Preconditions, Writer), Refusal> {
+        let options =
+            if self.body.is_empty() { json!({}) } else { request::object(&self.headers, &self.body)? };
+        let text = |pointer: &str| options.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let preconditions = Preconditions {
+            uid: text("/preconditions/uid"),
+            version: text("/preconditions/resourceVersion"),
+        };
+        let mut writer = self.writer()?;
+        if text("/dryRun/0").is_some() {
+            writer.effect = Effect::DryRun;
+        }
+        Ok((preconditions, writer))
+    }
+}
+
+fn success() -> Value {
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+}
+
+fn list_of(
+    kind: &str,
+    api_version: &str,
+    version: u64,
+    items: impl Iterator<Item = Bytes>,
+) -> Response<Body> {
+    let head = format!(
+        r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}"}},"items":["#
+    );
+    let mut text = BytesMut::from(head.as_bytes());
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            text.put_u8(b',');
+        }
+        text.extend_from_slice(&item);
+    }
+    text.extend_from_slice(b"]}");
+    respond_bytes(200, text.freeze())
+}
+
+fn refused(refusal: &Refusal) -> Response<Body> {
+    respond_json(refusal.code(), &refusal.status())
+}
+
+fn respond_json(code: u16, value: &Value) -> Response<Body> {
+    respond_bytes(code, Bytes::from(value.to_string()))
+}
+
+fn respond_bytes(code: u16, text: Bytes) -> Response<Body> {
+    response(code, Body::from(text))
+}
+
+fn response(code: u16, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn plain(text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

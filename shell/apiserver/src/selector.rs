@@ -1,0 +1,176 @@
+//! Label and field selectors.
+
+use std::collections::BTreeMap;
+
+use crate::kinds::KindId;
+use crate::refusal::Refusal;
+use crate::store::Object;
+
+/// What a list or watch is narrowed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selector {
+    labels: Vec<LabelTerm>,
+    fields: Vec<FieldTerm>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum LabelTerm {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    Absent(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FieldTerm {
+    field: String,
+    value: String,
+    equal: bool,
+}
+
+impl Selector {
+    /// Reads `labelSelector` and `fieldSelector`, either of which may be empty.
+    pub fn parse(kind: KindId, labels: &str, fields: &str) -> Result<Self, Refusal> {
+        let labels = split_outside_brackets(labels).map(label_term).collect::<Result<_, _>>()?;
+        let fields = fields
+            .split(',')
+            .map(str::trim)
+            .filter(|term| !term.is_empty())
+            .map(|term| field_term(kind, term))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { labels, fields })
+    }
+
+    /// Whether everything is selected.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Adds that the object must have this name.
+    pub fn named(mut self, name: &str) -> Self {
+        self.fields.push(FieldTerm {
+            field: "metadata.name".to_owned(),
+            value: name.to_owned(),
+            equal: true,
+        });
+        self
+    }
+
+    /// Whether an object is selected.
+    pub fn matches(&self, object: &Object) -> bool {
+        self.labels.iter().all(|term| term.matches(object.labels()))
+            && self.fields.iter().all(|term| (object.field(&term.field) == term.value) == term.equal)
+    }
+}
+
+impl LabelTerm {
+    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        match self {
+            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
+            // COMPAT: an absent label satisfies `!=` and `notin`.
+            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+            Self::Exists(key) => labels.contains_key(key),
+            Self::Absent(key) => !labels.contains_key(key),
+        }
+    }
+}
+
+fn split_outside_brackets(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_i32;
+    text.split(move |c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    })
+    .map(str::trim)
+    .filter(|term| !term.is_empty())
+}
+
+fn label_term(term: &str) -> Result<LabelTerm, Refusal> {
+    let wrong = || Refusal::BadRequest(format!("unable to parse requirement {term:?} of the labelSelector"));
+    let key = |text: &str| {
+        let text = text.trim();
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        if !text.is_empty() && text.chars().all(legal) { Ok(text.to_owned()) } else { Err(wrong()) }
+    };
+    if let Some((name, values)) = term.split_once("!=") {
+        return Ok(LabelTerm::NotIn(key(name)?, vec![values.trim().to_owned()]));
+    }
+    if let Some((name, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
+        return Ok(LabelTerm::In(key(name)?, vec![value.trim().to_owned()]));
+    }
+    if let Some(name) = term.strip_prefix('!') {
+        return Ok(LabelTerm::Absent(key(name)?));
+    }
+    let Some((head, rest)) = term.split_once('(') else { return Ok(LabelTerm::Exists(key(term)?)) };
+    let values = rest.trim_end().strip_suffix(')').ok_or_else(wrong)?;
+    let values = values.split(',').map(|value| value.trim().to_owned()).collect();
+    let (name, operator) = head.trim().rsplit_once(char::is_whitespace).ok_or_else(wrong)?;
+    match operator {
+        "in" => Ok(LabelTerm::In(key(name)?, values)),
+        "notin" => Ok(LabelTerm::NotIn(key(name)?, values)),
+        _ => Err(wrong()),
+    }
+}
+
+fn field_term(kind: KindId, term: &str) -> Result<FieldTerm, Refusal> {
+    let (field, value, equal) = if let Some((field, value)) = term.split_once("!=") {
+        (field, value, false)
+    } else if let Some((field, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
+        (field, value, true)
+    } else {
+        return Err(Refusal::BadRequest(format!("invalid field selector {term:?}: it needs =, == or !=")));
+    };
+    let known = field == "metadata.name"
+        || (field == "metadata.namespace" && kind.is_namespaced())
+        || kind.fields.contains(&field);
+    if known {
+        Ok(FieldTerm { field: field.to_owned(), value: value.to_owned(), equal })
+    } else {
+        Err(Refusal::BadRequest(format!("{field:?} is not a known field selector of {}", kind.resource())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn selects(labels: &str, fields: &str) -> bool {
+        let kind = KindId::named("pods").unwrap();
+        let object = Object::new(
+            kind,
+            7,
+            &json!({
+                "metadata": {"name": "p", "namespace": "n", "labels": {"app": "web", "tier": "front"}},
+                "spec": {"nodeName": "w1"},
+            }),
+        );
+        Selector::parse(kind, labels, fields).unwrap().matches(&object)
+    }
+
+    #[test]
+    fn every_form_of_label_requirement_is_understood() {
+        for yes in
+            ["", "app", "app=web", "app==web,tier=front", "app!=db", "no!=x", "!no", "app in (db, web)"]
+        {
+            assert!(selects(yes, ""), "{yes}");
+        }
+        for no in ["app=db", "!app", "no", "app notin (web,db)", "app in (db),tier", "app!=web"] {
+            assert!(!selects(no, ""), "{no}");
+        }
+        assert!(selects("app notin (db),no notin (x)", ""));
+    }
+
+    #[test]
+    fn fields_select_and_unknown_ones_are_refused() {
+        assert!(selects("", "metadata.name=p,metadata.namespace==n,spec.nodeName=w1"));
+        assert!(!selects("", "spec.nodeName!=w1"));
+        assert!(selects("", "status.podIP="));
+        let kind = KindId::named("pods").unwrap();
+        for (labels, fields) in [("", "spec.other=1"), ("", "metadata.name"), ("a in b", ""), ("a in (b", "")]
+        {
+            assert_eq!(Selector::parse(kind, labels, fields).unwrap_err().code(), 400, "{labels} {fields}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The objects, the version counter and the bounded history of each kind: pure state, no clock, no lock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::kinds::KindId;
+use crate::refusal::Refusal;
+
+mod delete;
+mod event;
+mod object;
+mod write;
+
+pub use delete::{Deletion, Preconditions};
+pub(crate) use event::line;
+pub use event::{Change, Event};
+pub use object::Object;
+pub(crate) use write::{Draft, labels_of};
+pub use write::{Effect, Place, Writer};
+
+/// Everything that the server keeps.
+#[derive(Debug)]
+pub struct Store {
+    shelves: Vec<Shelf>,
+    version: u64,
+    seed: [u8; 16],
+    history: usize,
+}
+
+/// The objects of one kind and what happened to them lately.
+#[derive(Debug, Default)]
+struct Shelf {
+    objects: BTreeMap<String, Arc<Object>>,
+    log: VecDeque<Arc<Event>>,
+    /// The newest version that is no longer in the log.
+    forgotten: u64,
+    latest: u64,
+}
+
+fn key(namespace: &str, name: &str) -> String {
+    format!("{namespace}/{name}")
+}
+
+impl Store {
+    /// An empty store that counts on from `version`, draws uids from `seed` and keeps `history` events per kind.
+    pub fn new(seed: [u8; 16], version: u64, history: usize) -> Self {
+        let shelf = || Shelf { forgotten: version, latest: version, ..Shelf::default() };
+        Self { shelves: KindId::all().map(|_| shelf()).collect(), version, seed, history }
+    }
+
+    /// The version of the latest write.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The version of the latest write to a kind.
+    pub fn latest(&self, kind: KindId) -> u64 {
+        self.shelf(kind).latest
+    }
+
+    /// How many objects there are of a kind.
+    pub fn count(&self, kind: KindId) -> usize {
+        self.shelf(kind).objects.len()
+    }
+
+    fn shelf(&self, kind: KindId) -> &Shelf {
+        &self.shelves[kind.index()]
+    }
+
+    /// One object; the namespace of a cluster-scoped one is empty.
+    pub fn get(&self, kind: KindId, namespace: &str, name: &str) -> Option<&Arc<Object>> {
+        self.shelf(kind).objects.get(&key(namespace, name))
+    }
+
+    /// The objects of a kind, of one namespace or of all.
+    pub fn list<'a>(
+        &'a self,
+        kind: KindId,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
+        let prefix = namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
+        let objects = &self.shelf(kind).objects;
+        objects
+            .range(prefix.clone()..)
+            .take_while(move |(key, _)| key.starts_with(&prefix))
+            .map(|(_, object)| object)
+    }
+
+    /// What happened to a kind after a version, oldest first.
+    pub fn since(&self, kind: KindId, version: u64) -> Result<impl Iterator<Item = &Arc<Event>>, Refusal> {
+        let shelf = self.shelf(kind);
+        // INVARIANT: versions never repeat in one store, so one that lies ahead comes from another and proves nothing.
+        if version < shelf.forgotten || version > self.version {
+            return Err(Refusal::Expired { asked: version, oldest: shelf.forgotten });
+        }
+        let start = shelf.log.partition_point(|event| event.object.version() <= version);
+        Ok(shelf.log.range(start..))
+    }
+
+    /// Forgets the history of every kind: a watch that has not seen all of it gets `Expired`.
+    pub fn compact(&mut self) {
+        for shelf in &mut self.shelves {
+            shelf.log.clear();
+            shelf.forgotten = shelf.latest;
+        }
+    }
+
+    fn next_version(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    /// Sixteen bytes that no other write of this store draws.
+    fn draw(&self, purpose: &str) -> [u8; 16] {
+        let digest = Sha256::new()
+            .chain_update(self.seed)
+            .chain_update(self.version.to_be_bytes())
+            .chain_update(purpose)
+            .finalize();
+        std::array::from_fn(|index| digest[index])
+    }
+
+    fn insert(&mut self, kind: KindId, value: &Value) -> Arc<Object> {
+        let version = self.next_version();
+        let object = Arc::new(Object::new(kind, version, value));
+        let shelf = &mut self.shelves[kind.index()];
+        let previous = shelf.objects.insert(key(object.namespace(), object.name()), Arc::clone(&object));
+        let change = if previous.is_some() { Change::Modified } else { Change::Added };
+        self.record(kind, Event::new(change, Arc::clone(&object), previous));
+        object
+    }
+
+    fn remove(&mut self, kind: KindId, object: &Object) -> Arc<Object> {
+        let version = self.next_version();
+        let last = Arc::new(Object::new(kind, version, &object.value()));
+        let shelf = &mut self.shelves[kind.index()];
+        let previous = shelf.objects.remove(&key(object.namespace(), object.name()));
+        self.record(kind, Event::new(Change::Deleted, Arc::clone(&last), previous));
+        last
+    }
+
+    fn record(&mut self, kind: KindId, event: Event) {
+        let shelf = &mut self.shelves[kind.index()];
+        shelf.latest = event.object.version();
+        shelf.log.push_back(Arc::new(event));
+        while shelf.log.len() > self.history {
+            if let Some(oldest) = shelf.log.pop_front() {
+                shelf.forgotten = oldest.object.version();
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Deleting objects, and namespaces with what is in them.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::kinds::KindId;
+use crate::metadata;
+use crate::refusal::{Refusal, Stale};
+use crate::selector::Selector;
+use crate::store::{Draft, Effect, Object, Place, Store, Writer};
+
+/// What must hold for a deletion.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    /// The uid that the object must have.
+    pub uid: Option<String>,
+    /// The resource version that the object must have.
+    pub version: Option<String>,
+}
+
+/// How far a deletion came.
+#[derive(Debug, Clone)]
+pub enum Deletion {
+    /// The object is gone; this was its last state.
+    Done(Arc<Object>),
+    /// Finalizers hold it back.
+    Pending(Arc<Object>),
+}
+
+impl Store {
+    /// Deletes one object, at once or when its finalizers are gone.
+    pub fn delete(
+        &mut self,
+        place: &Place,
+        preconditions: &Preconditions,
+        writer: &Writer,
+    ) -> Result<Deletion, Refusal> {
+        let object = self.find(place)?;
+        let value = object.value();
+        writer.admission.check(place, Some(&value), None)?;
+        check(place, preconditions, &object, &value)?;
+        if writer.effect == Effect::DryRun {
+            return Ok(Deletion::Done(object));
+        }
+        let held = if place.kind == KindId::namespaces() {
+            self.empty_namespace(&place.name, writer);
+            !self.namespace_is_empty(&place.name)
+        } else {
+            false
+        };
+        Ok(self.condemn(&object, value, held, writer))
+    }
+
+    /// Deletes what is selected and what the writer may delete; returns how many were.
+    pub fn delete_selected(
+        &mut self,
+        kind: KindId,
+        namespace: Option<&str>,
+        selector: &Selector,
+        writer: &Writer,
+    ) -> usize {
+        let selected: Vec<_> =
+            self.list(kind, namespace).filter(|object| selector.matches(object)).cloned().collect();
+        let places = selected.iter().map(|object| Place::new(kind, object.namespace(), object.name()));
+        places.filter(|place| self.delete(place, &Preconditions::default(), writer).is_ok()).count()
+    }
+
+    fn condemn(&mut self, object: &Arc<Object>, mut value: Value, held: bool, writer: &Writer) -> Deletion {
+        if !held && !metadata::has_finalizers(&value) {
+            return Deletion::Done(self.finish_deletion(object));
+        }
+        if object.is_terminating() {
+            return Deletion::Pending(Arc::clone(object));
+        }
+        let fields = metadata::fields(&mut value);
+        fields.insert("deletionTimestamp".to_owned(), json!(Draft::time(writer.now)));
+        fields.insert("deletionGracePeriodSeconds".to_owned(), json!(0));
+        if object.kind() == KindId::namespaces() {
+            value["status"]["phase"] = json!("Terminating");
+        }
+        Deletion::Pending(self.insert(object.kind(), &value))
+    }
+
+    /// Removes an object that nothing holds back, and its namespace if that waited for it.
+    pub(super) fn finish_deletion(&mut self, object: &Object) -> Arc<Object> {
+        let gone = self.remove(object.kind(), object);
+        let waiting = self.get(KindId::namespaces(), "", gone.namespace()).cloned();
+        if let Some(namespace) = waiting
+            && namespace.is_terminating()
+            && !metadata::has_finalizers(&namespace.value())
+            && self.namespace_is_empty(namespace.name())
+        {
+            self.remove(KindId::namespaces(), &namespace);
+        }
+        gone
+    }
+
+    fn empty_namespace(&mut self, name: &str, writer: &Writer) {
+        for kind in KindId::all().filter(|kind| kind.is_namespaced()) {
+            let content: Vec<_> = self.list(kind, Some(name)).cloned().collect();
+            for object in content {
+                let value = object.value();
+                self.condemn(&object, value, false, writer);
+            }
+        }
+    }
+
+    fn namespace_is_empty(&self, name: &str) -> bool {
+        KindId::all()
+            .filter(|kind| kind.is_namespaced())
+            .all(|kind| self.list(kind, Some(name)).next().is_none())
+    }
+}
+
+fn check(
+    place: &Place,
+    preconditions: &Preconditions,
+    object: &Object,
+    value: &Value,
+) -> Result<(), Refusal> {
+    let found = metadata::text(value, "uid");
+    if let Some(asked) = preconditions.uid.as_ref().filter(|asked| *asked != found) {
+        let stale = Stale::Uid { asked: asked.clone(), found: found.to_owned() };
+        return Err(Refusal::Conflict(place.subject(), stale));
+    }
+    let found = object.version();
+    if let Some(asked) = preconditions.version.as_ref().filter(|asked| **asked != found.to_string()) {
+        return Err(Refusal::Conflict(place.subject(), Stale::Version { asked: asked.clone(), found }));
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! A stored object: its text, and what selectors need of it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::kinds::KindId;
+
+/// One version of an object, immutable and shared by all who read it.
+#[derive(Debug)]
+pub struct Object {
+    namespace: Box<str>,
+    name: Box<str>,
+    version: u64,
+    labels: BTreeMap<String, String>,
+    /// Values of the kind's selectable fields, in the order of the kind's table.
+    fields: Box<[Box<str>]>,
+    kind: KindId,
+    terminating: bool,
+    json: Bytes,
+}
+
+impl Object {
+    pub(crate) fn new(kind: KindId, version: u64, value: &Value) -> Self {
+        let mut value = value.clone();
+        value["metadata"]["resourceVersion"] = json!(version.to_string());
+        let text = |pointer: &str| value.pointer(pointer).map(field_text).unwrap_or_default();
+        let fields = kind.fields.iter().map(|field| text(&format!("/{}", field.replace('.', "/"))).into());
+        Self {
+            namespace: text("/metadata/namespace").into(),
+            name: text("/metadata/name").into(),
+            version,
+            labels: super::labels_of(&value),
+            fields: fields.collect(),
+            kind,
+            terminating: value.pointer("/metadata/deletionTimestamp").is_some(),
+            json: Bytes::from(value.to_string()),
+        }
+    }
+
+    /// The namespace, empty for cluster-scoped objects.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> KindId {
+        self.kind
+    }
+
+    /// The resource version.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The labels.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        &self.labels
+    }
+
+    /// Whether the object waits for its finalizers to go.
+    pub fn is_terminating(&self) -> bool {
+        self.terminating
+    }
+
+    /// The object as JSON text.
+    pub fn json(&self) -> &Bytes {
+        &self.json
+    }
+
+    /// The object as a value.
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(&self.json).expect("the text was made from a value")
+    }
+
+    /// The text of a selectable field, empty where it is absent.
+    pub(crate) fn field(&self, field: &str) -> &str {
+        match field {
+            "metadata.name" => &self.name,
+            "metadata.namespace" => &self.namespace,
+            other => {
+                let index = self.kind.fields.iter().position(|known| *known == other);
+                index.map_or("", |index| &self.fields[index])
+            }
+        }
+    }
+}
+
+fn field_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+    }
+}

@@ -1,0 +1,345 @@
+//! Creating and changing objects.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::access::Admission;
+use crate::apply::{Applied, Force, apply};
+use crate::kinds::{KindId, StatusField};
+use crate::managers::{Identity, Managers, Operation};
+use crate::metadata;
+use crate::patch::{Part, Patch};
+use crate::refusal::{Refusal, Stale, Subject};
+use crate::shape;
+use crate::store::{Object, Store};
+
+/// Who writes, when, and what holds them back.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    /// The name under which changed fields are owned.
+    pub manager: String,
+    /// What this user may write.
+    pub admission: Admission,
+    /// The time of the write.
+    pub now: Timestamp,
+    /// Whether anything is kept.
+    pub effect: Effect,
+}
+
+/// Whether a write is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It is.
+    Lasting,
+    /// It is checked and answered only.
+    DryRun,
+}
+
+/// The address of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The kind.
+    pub kind: KindId,
+    /// The namespace, empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl Place {
+    /// The address of one object.
+    pub fn new(kind: KindId, namespace: &str, name: &str) -> Self {
+        Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    pub(crate) fn subject(&self) -> Subject {
+        Subject::new(self.kind, &self.name)
+    }
+}
+
+/// An object on its way into the store.
+pub(crate) struct Draft {
+    value: Value,
+    /// The owners that apply computed; other writes own what they change.
+    managers: Option<Managers>,
+}
+
+impl Draft {
+    /// A time as Kubernetes writes it.
+    pub(crate) fn time(now: Timestamp) -> String {
+        now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
+impl Writer {
+    fn identity(&self, kind: KindId, operation: Operation, part: Part) -> Identity<'_> {
+        let part = if kind.has_status_subresource() { part } else { Part::Whole };
+        Identity { kind, name: &self.manager, operation, part, now: self.now }
+    }
+}
+
+impl Store {
+    /// Stores a new object; `generateName` completes its name.
+    pub fn create(
+        &mut self,
+        kind: KindId,
+        namespace: &str,
+        mut value: Value,
+        writer: &Writer,
+    ) -> Result<Arc<Object>, Refusal> {
+        let name = metadata::text(&value, "name").to_owned();
+        let name = if name.is_empty() { self.generated_name(kind, &value)? } else { name };
+        let place = Place::new(kind, namespace, &name);
+        metadata::normalise(&place, &mut value)?;
+        if !metadata::text(&value, "resourceVersion").is_empty() {
+            return Err(Refusal::BadRequest(
+                "resourceVersion should not be set on objects to be created".to_owned(),
+            ));
+        }
+        self.admit_new(&place, Draft { value, managers: None }, writer)
+    }
+
+    fn generated_name(&self, kind: KindId, value: &Value) -> Result<String, Refusal> {
+        const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+        let prefix = metadata::text(value, "generateName");
+        if prefix.is_empty() {
+            let message = "Required value: name or generateName is required".to_owned();
+            return Err(Refusal::invalid(
+                Subject::new(kind, ""),
+                "metadata.name",
+                "FieldValueRequired",
+                message,
+            ));
+        }
+        let suffix = self.draw("name").into_iter().take(5);
+        let suffix: String =
+            suffix.map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect();
+        Ok(format!("{prefix}{suffix}"))
+    }
+
+    fn admit_new(&mut self, place: &Place, draft: Draft, writer: &Writer) -> Result<Arc<Object>, Refusal> {
+        let kind = place.kind;
+        let mut value = draft.value;
+        if kind.status == StatusField::Separate
+            && let Some(fields) = value.as_object_mut()
+        {
+            fields.remove("status");
+        }
+        (kind.complete)(&mut value);
+        check_shape(place, &mut value)?;
+        writer.admission.check(place, None, Some(&value))?;
+        self.namespace_accepts(place)?;
+        if self.get(kind, &place.namespace, &place.name).is_some() {
+            return Err(Refusal::AlreadyExists(place.subject()));
+        }
+        let managers = draft.managers.unwrap_or_else(|| {
+            let mut managers = Managers::default();
+            managers.note_update(
+                &writer.identity(kind, Operation::Update, Part::Whole),
+                &Value::Null,
+                &value,
+            );
+            managers
+        });
+        let fields = metadata::fields(&mut value);
+        for stale in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            fields.remove(stale);
+        }
+        fields.insert("uid".to_owned(), json!(metadata::uid(self.draw("uid"))));
+        fields.insert("creationTimestamp".to_owned(), json!(Draft::time(writer.now)));
+        fields.insert("managedFields".to_owned(), managers.to_value());
+        if metadata::counts_generations(kind) {
+            fields.insert("generation".to_owned(), json!(1));
+        }
+        if writer.effect == Effect::DryRun {
+            return Ok(Arc::new(Object::new(kind, self.version, &value)));
+        }
+        Ok(self.insert(kind, &value))
+    }
+
+    fn namespace_accepts(&self, place: &Place) -> Result<(), Refusal> {
+        if !place.kind.is_namespaced() {
+            return Ok(());
+        }
+        let namespaces = KindId::namespaces();
+        let Some(namespace) = self.get(namespaces, "", &place.namespace) else {
+            return Err(Refusal::NotFound(Subject::new(namespaces, &place.namespace)));
+        };
+        if namespace.is_terminating() {
+            let why = format!(
+                "unable to create new content in namespace {} because it is being terminated",
+                place.namespace
+            );
+            return Err(Refusal::Forbidden(place.subject(), why));
+        }
+        Ok(())
+    }
+
+    /// The object at a place, or `NotFound`.
+    pub fn find(&self, place: &Place) -> Result<Arc<Object>, Refusal> {
+        let found = self.get(place.kind, &place.namespace, &place.name);
+        found.cloned().ok_or_else(|| Refusal::NotFound(place.subject()))
+    }
+
+    /// Replaces an object or its status.
+    pub fn replace(
+        &mut self,
+        place: &Place,
+        part: Part,
+        mut value: Value,
+        writer: &Writer,
+    ) -> Result<Arc<Object>, Refusal> {
+        let old = self.find(place)?;
+        metadata::normalise(place, &mut value)?;
+        if metadata::text(&value, "resourceVersion").is_empty() && place.kind.is_custom() {
+            let message = "Invalid value: 0x0: must be specified for an update".to_owned();
+            let field = "metadata.resourceVersion";
+            return Err(Refusal::invalid(place.subject(), field, "FieldValueInvalid", message));
+        }
+        self.admit_change(place, &old, part, Draft { value, managers: None }, writer)
+    }
+
+    /// Changes an object or its status.
+    pub fn patch(
+        &mut self,
+        place: &Place,
+        part: Part,
+        patch: &Patch,
+        writer: &Writer,
+    ) -> Result<Arc<Object>, Refusal> {
+        let old = self.find(place)?;
+        let mut value = patch.applied_to(place.kind, &place.name, &old.value())?;
+        metadata::normalise(place, &mut value)?;
+        self.admit_change(place, &old, part, Draft { value, managers: None }, writer)
+    }
+
+    /// Applies a configuration; creates the object where there is none.
+    pub fn apply(
+        &mut self,
+        place: &Place,
+        part: Part,
+        mut configuration: Value,
+        force: Force,
+        writer: &Writer,
+    ) -> Result<Arc<Object>, Refusal> {
+        metadata::normalise(place, &mut configuration)?;
+        if metadata::fields(&mut configuration)
+            .remove("managedFields")
+            .is_some_and(|fields| !fields.is_null())
+        {
+            return Err(Refusal::BadRequest("metadata.managedFields must be nil".to_owned()));
+        }
+        let identity = writer.identity(place.kind, Operation::Apply, part);
+        let old = self.get(place.kind, &place.namespace, &place.name).cloned();
+        let live = old.as_ref().map_or(Value::Null, |old| old.value());
+        if old.is_none() && part == Part::Status {
+            return Err(Refusal::NotFound(place.subject()));
+        }
+        let Applied { value, managers } = apply(&place.subject(), &live, &configuration, force, &identity)?;
+        let draft = Draft { value, managers: Some(managers) };
+        match old {
+            Some(old) => self.admit_change(place, &old, part, draft, writer),
+            None if !metadata::text(&configuration, "uid").is_empty() => {
+                Err(Refusal::Conflict(place.subject(), Stale::Modified))
+            }
+            None => self.admit_new(place, draft, writer),
+        }
+    }
+
+    pub(super) fn admit_change(
+        &mut self,
+        place: &Place,
+        old: &Arc<Object>,
+        part: Part,
+        draft: Draft,
+        writer: &Writer,
+    ) -> Result<Arc<Object>, Refusal> {
+        let kind = place.kind;
+        let before = old.value();
+        let mut value = draft.value;
+        check_fresh(place, old, &before, &value)?;
+        let forget = metadata::disowns(&value);
+        keep_what_is_not_written(kind, part, &before, &mut value);
+        metadata::keep_immutable(&before, &mut value);
+        (kind.complete)(&mut value);
+        check_shape(place, &mut value)?;
+        writer.admission.check(place, Some(&before), Some(&value))?;
+
+        let known = Managers::of(&before);
+        let managers = draft.managers.unwrap_or_else(|| {
+            let mut managers = if forget { Managers::default() } else { known.clone() };
+            managers.note_update(&writer.identity(kind, Operation::Update, part), &before, &value);
+            managers
+        });
+        let same_content = same_but_for_managers(&before, &value);
+        if same_content && managers.agree_with(&known) {
+            return Ok(Arc::clone(old));
+        }
+        metadata::count_generation(kind, &before, &mut value);
+        metadata::fields(&mut value).insert("managedFields".to_owned(), managers.to_value());
+        if writer.effect == Effect::DryRun {
+            return Ok(Arc::new(Object::new(kind, old.version(), &value)));
+        }
+        let changed = self.insert(kind, &value);
+        if changed.is_terminating() && !metadata::has_finalizers(&value) {
+            return Ok(self.finish_deletion(&changed));
+        }
+        Ok(changed)
+    }
+}
+
+fn check_shape(place: &Place, value: &mut Value) -> Result<(), Refusal> {
+    let causes = place.kind.shape.map(|shape| shape::check(shape, value, "")).unwrap_or_default();
+    if causes.is_empty() { Ok(()) } else { Err(Refusal::Invalid(place.subject(), causes)) }
+}
+
+fn check_fresh(place: &Place, old: &Object, before: &Value, value: &Value) -> Result<(), Refusal> {
+    let version = metadata::text(value, "resourceVersion");
+    if !version.is_empty() && version != old.version().to_string() {
+        return Err(Refusal::Conflict(place.subject(), Stale::Modified));
+    }
+    let (asked, found) = (metadata::text(value, "uid"), metadata::text(before, "uid"));
+    if !asked.is_empty() && asked != found {
+        let stale = Stale::Uid { asked: asked.to_owned(), found: found.to_owned() };
+        return Err(Refusal::Conflict(place.subject(), stale));
+    }
+    Ok(())
+}
+
+/// Takes from the old object what this part of the API does not write.
+fn keep_what_is_not_written(kind: KindId, part: Part, before: &Value, value: &mut Value) {
+    if !kind.has_status_subresource() {
+        return;
+    }
+    let (whole, status) = match part {
+        Part::Whole => (&*value, before.get("status")),
+        Part::Status => (before, value.get("status")),
+    };
+    let mut result = whole.as_object().cloned().unwrap_or_default();
+    result.remove("status");
+    if let Some(status) = status {
+        result.insert("status".to_owned(), status.clone());
+    }
+    *value = Value::Object(result);
+}
+
+fn same_but_for_managers(before: &Value, after: &Value) -> bool {
+    let bare = |value: &Value| -> (Map<String, Value>, Map<String, Value>) {
+        let mut fields = value.as_object().cloned().unwrap_or_default();
+        let metadata = fields.remove("metadata").unwrap_or_default();
+        let mut metadata = metadata.as_object().cloned().unwrap_or_default();
+        metadata.remove("managedFields");
+        (fields, metadata)
+    };
+    bare(before) == bare(after)
+}
+
+/// The labels of an object; none where they are no map of strings.
+pub(crate) fn labels_of(value: &Value) -> BTreeMap<String, String> {
+    let labels = value.pointer("/metadata/labels").and_then(Value::as_object);
+    let pairs = labels.into_iter().flatten();
+    pairs.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
