@@ -1,0 +1,26 @@
+//! The way of a worker to remote clusters: through the overlay to the active gateway.
+
+use subm_plan::numbers::{METRIC, TABLE_REMOTE};
+use subm_plan::{NodePlan, Route, RouteKey};
+use subm_types::{Family, IfName};
+
+use crate::situation::OVERLAY_LINK;
+use crate::{Handler, Situation};
+
+pub(crate) const HANDLER: Handler = Handler { name: "remote-routes", applies: |_| true, plan };
+
+fn plan(now: &Situation<'_>) -> NodePlan {
+    let mut plan = NodePlan::default();
+    let Some(gateway) = now.gateway_peer() else { return plan };
+    let v6_here = now.local_families().any(|family| family == Family::V6);
+    for dst in &now.networks {
+        let family = Family::of_net(dst);
+        if family == Family::V6 && !v6_here {
+            continue;
+        }
+        let mut route = Route::via(IfName::constant(OVERLAY_LINK), gateway.place.address(family));
+        route.src = now.cni.get(family).map(|cni| cni.address);
+        plan.routes.insert(RouteKey { table: TABLE_REMOTE, dst: *dst, metric: METRIC }, route);
+    }
+    plan
+}
