@@ -52,7 +52,7 @@ const fn kinds(family: Family) -> (u8, u8) {
 
 /// The bytes of a message, as raw sockets of the family take them.
 ///
-/// KERNEL: the checksum of ICMPv6 covers addresses; the kernel computes and checks it on raw sockets too, so it
+/// KERNEL: the checksum of `ICMPv6` covers addresses; the kernel computes and checks it on raw sockets too, so it
 /// is left zero here.
 pub fn encode(family: Family, message: &Message) -> Vec<u8> {
     let (request, reply) = kinds(family);
@@ -151,9 +151,9 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let _ = decode(Family::V4, &bytes);
-            let _ = decode(Family::V6, &bytes);
-            let _ = after_ipv4_header(&bytes);
+            drop(decode(Family::V4, &bytes));
+            drop(decode(Family::V6, &bytes));
+            prop_assert!(after_ipv4_header(&bytes).is_ok() || bytes.len() < 60);
         }
     }
 }

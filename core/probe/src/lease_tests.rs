@@ -147,7 +147,7 @@ impl Model {
         }
         let (read, write) = match fate {
             Fate::Arrives(read, write) => (read, write),
-            _ => (0, 0),
+            Fate::ReadLost | Fate::AnswerLost | Fate::Restart => (0, 0),
         };
         if let Fate::ReadLost = fate {
             self.candidates[by].handle_failed();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Numbers that look random and are the same every time (SplitMix64).
+/// Numbers that look random and are the same every time (`SplitMix64`).
 struct Dice(u64);
 
 impl Dice {
@@ -63,14 +63,18 @@ impl Network {
             }
             self.prober.handle_timeout(next);
             while let Some(packet) = self.prober.poll_transmit() {
-                if self.dice.percent() >= self.loss {
-                    let order = self.dice.roll();
-                    self.flying.insert((next + self.delay, order), packet);
-                }
+                self.carry(packet);
             }
             while let Some(key) = self.prober.poll_changed() {
                 self.changes.push((next, self.prober.probe(&key).unwrap().verdict));
             }
+        }
+    }
+
+    fn carry(&mut self, packet: Transmit) {
+        if self.dice.percent() >= self.loss {
+            let order = self.dice.roll();
+            self.flying.insert((self.now + self.delay, order), packet);
         }
     }
 
@@ -79,7 +83,7 @@ impl Network {
     }
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[test]
 fn five_percent_loss_never_looks_like_death() {

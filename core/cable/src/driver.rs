@@ -1,0 +1,72 @@
+//! The drivers, and the plan of the one that this cluster uses.
+
+use std::collections::BTreeMap;
+
+use subm_types::{Backend, Planned, Problem};
+
+use crate::{Accepted, CablePlan, GatewayView, Local, Probed, Status, Tunnel, VxlanCable, accept};
+
+/// Something that carries packets between gateways.
+pub trait Cable: Sync {
+    /// The name in settings and Endpoints.
+    fn backend(&self) -> Backend;
+
+    /// What the gateway publishes in `backend_config` so that peers find it.
+    fn advertise(&self, local: &Local) -> BTreeMap<String, String>;
+
+    /// The cables to the accepted Endpoints.
+    fn plan(&self, view: &GatewayView, accepted: &Accepted) -> Planned<CablePlan>;
+
+    /// How a tunnel stands, given what probes found.
+    fn status(&self, tunnel: &Tunnel, probed: Probed) -> Status;
+
+    /// Whether others on the way can read what it carries.
+    fn encrypts(&self) -> bool;
+}
+
+/// Every driver.
+pub const CABLES: &[&dyn Cable] = &[&VxlanCable];
+
+/// The driver of this name.
+pub fn driver(backend: &Backend) -> Option<&'static dyn Cable> {
+    CABLES.iter().find(|cable| cable.backend() == *backend).copied()
+}
+
+/// Plans the cables. Without a value the gateway lacks something that it once had or will have, and what stands in
+/// the kernel stays: the Problems say what is missing.
+pub fn plan(view: &GatewayView) -> Planned<Option<CablePlan>> {
+    let missing = |problem| Planned { value: None, problems: vec![problem] };
+    let Some(cable) = driver(&view.local.driver) else {
+        return missing(unknown_driver(&view.local.driver));
+    };
+    if view.local.private_ips.iter().next().is_none() {
+        return missing(no_address());
+    }
+    let accepted = accept(view);
+    let planned = cable.plan(view, &accepted);
+    let mut problems = accepted.problems;
+    problems.extend(planned.problems);
+    problems.sort();
+    Planned { value: Some(planned.value), problems }
+}
+
+fn unknown_driver(name: &Backend) -> Problem {
+    let known: Vec<String> = CABLES.iter().map(|cable| cable.backend().to_string()).collect();
+    Problem {
+        reason: "UnknownCableDriver",
+        object: "Submariner".to_owned(),
+        field: "spec.cableDriver".to_owned(),
+        what: format!("this version has no cable driver {:?}", name.as_str()),
+        remedy: format!("set one of: {}", known.join(", ")),
+    }
+}
+
+fn no_address() -> Problem {
+    Problem {
+        reason: "NoUplinkAddress",
+        object: "gateway node".to_owned(),
+        field: "default route".to_owned(),
+        what: "the node has no default route with a source address, so peers could not reach it".to_owned(),
+        remedy: "give the node an address and a default route; the gateway goes on by itself".to_owned(),
+    }
+}

@@ -1,0 +1,48 @@
+//! What the gateway knows, as plain data.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use subm_plan::HostFacts;
+use subm_types::{Backend, CidrSet, ClusterId, ClusterUid, Endpoint, PerFamily};
+
+/// This cluster's own end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Local {
+    /// The id of this cluster.
+    pub cluster: ClusterId,
+    /// What tells it from another cluster of this id, once it is known.
+    pub uid: Option<ClusterUid>,
+    /// What this cluster publishes: nobody else may claim it.
+    pub networks: CidrSet,
+    /// Networks of pods: the network plug-in has an address of these on the node.
+    pub pod_networks: CidrSet,
+    /// Addresses of the uplink.
+    pub private_ips: PerFamily<IpAddr>,
+    /// What carries the cables.
+    pub driver: Backend,
+    /// The UDP port of the tunnels.
+    pub udp_port: u16,
+}
+
+/// What a cluster says of itself in its Cluster object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Every network that it has.
+    pub networks: CidrSet,
+    /// Which cluster wrote it.
+    pub uid: Option<ClusterUid>,
+}
+
+/// Everything that can influence the cables of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayView {
+    /// This end.
+    pub local: Local,
+    /// All Endpoints that could be read, our own too, in any order.
+    pub endpoints: Vec<Endpoint>,
+    /// What the clusters claim, as far as it is known.
+    pub claims: BTreeMap<ClusterId, Claim>,
+    /// The host's network.
+    pub facts: HostFacts,
+}

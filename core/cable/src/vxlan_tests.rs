@@ -1,0 +1,296 @@
+//! Plans of the VXLAN cable, printed as iproute2 prints them.
+
+use std::fmt::Write as _;
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+use subm_plan::{HostFacts, LinkFacts};
+use subm_types::{CableName, ClusterUid, Epoch, HostName, PerFamily};
+
+use super::*;
+use crate::{Claim, plan};
+
+fn nets(text: &str) -> CidrSet {
+    text.split_whitespace().map(|net| net.parse::<IpNet>().unwrap()).collect()
+}
+
+fn ips(text: &str) -> PerFamily<IpAddr> {
+    PerFamily::of(text.split_whitespace().map(|address| address.parse().unwrap()))
+}
+
+fn link(index: u32, mtu: u32, address: &str) -> LinkFacts {
+    let addresses = vec![address.parse().unwrap()];
+    LinkFacts { index, mtu: Some(Mtu(mtu)), up: true, addresses, ..LinkFacts::default() }
+}
+
+fn east() -> GatewayView {
+    let links = [("eth0", link(2, 1500, "172.18.0.2/16")), ("cni0", link(3, 1500, "10.1.0.1/24"))];
+    GatewayView {
+        local: Local {
+            cluster: "east".parse().unwrap(),
+            uid: Some(ClusterUid("uid-east".to_owned())),
+            networks: nets("10.1.0.0/16 100.1.0.0/16"),
+            pod_networks: nets("10.1.0.0/16"),
+            private_ips: ips("172.18.0.2"),
+            driver: Backend::Vxlan,
+            udp_port: 4500,
+        },
+        endpoints: Vec::new(),
+        claims: BTreeMap::new(),
+        facts: HostFacts {
+            links: links.map(|(name, link)| (name.parse().unwrap(), link)).into(),
+            default_route: PerFamily { v4: Some(IfName::constant("eth0")), v6: None },
+            rp_filter_all: Some(1),
+            preferred_source: ips("172.18.0.2"),
+        },
+    }
+}
+
+fn endpoint(cluster: &str, private: &str, subnets: &str) -> Endpoint {
+    let cable_name = format!("submariner-cable-{cluster}-{}", private.replace('.', "-"));
+    let subnets: Vec<IpNet> = subnets.split_whitespace().map(|net| net.parse().unwrap()).collect();
+    let first = subnets.first().and_then(|net| net.hosts().next());
+    Endpoint {
+        object: format!("{cluster}-{cable_name}"),
+        cluster: cluster.parse().unwrap(),
+        cable_name: CableName(cable_name),
+        hostname: HostName(format!("{cluster}-gateway")),
+        subnets,
+        private_ips: ips(private),
+        public_ips: PerFamily::default(),
+        health_check_ips: PerFamily::of(first),
+        nat_enabled: false,
+        backend: Backend::Vxlan,
+        udp_port: 4500,
+        nat_discovery_port: None,
+        interface_name: None,
+        cluster_uid: Some(ClusterUid(format!("uid-{cluster}"))),
+        epoch: Some(Epoch(1)),
+        created: 100,
+    }
+}
+
+fn show(view: &GatewayView) -> String {
+    let planned = plan(view);
+    let Some(value) = planned.value else { return format!("nothing planned\n{}", said(&planned.problems)) };
+    let mut out = value.node.to_string();
+    for (id, tunnel) in &value.tunnels {
+        let Tunnel { using_ip, using_nat, probe, .. } = tunnel;
+        let probe = probe.map(|probe| (probe.to, probe.from));
+        writeln!(out, "tunnel {} to {using_ip} nat {using_nat} probe {probe:?}", id.path).unwrap();
+    }
+    out + &said(&planned.problems)
+}
+
+fn said(problems: &[Problem]) -> String {
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {problem}\n", problem.reason)).collect();
+    lines.concat()
+}
+
+fn problems_of(endpoints: impl IntoIterator<Item = Endpoint>) -> String {
+    let view = GatewayView { endpoints: endpoints.into_iter().collect(), ..east() };
+    let planned = plan(&view);
+    let clusters: Vec<String> =
+        planned.value.unwrap_or_default().tunnels.keys().map(|id| id.cluster.to_string()).collect();
+    format!("cables to {clusters:?}\n{}", said(&planned.problems))
+}
+
+#[test]
+fn a_gateway_without_peers_has_its_end_ready() {
+    assert_snapshot!(show(&east()), @r"
+    link vxlan-tunnel vxlan id 1000 dstport 4500 nolearning mtu 1450 address 02:63:ac:12:00:02 up
+    address 241.18.0.2/8 dev vxlan-tunnel
+    sysctl net.ipv4.conf.vxlan-tunnel.rp_filter = 2
+    sysctl net.ipv4.conf.vxlan-tunnel.forwarding = 1
+    rule 100: from all lookup 100
+    ");
+}
+
+#[test]
+fn two_remote_clusters_have_an_entry_and_routes_each() {
+    let north = Endpoint {
+        udp_port: 4501,
+        nat_enabled: true,
+        public_ips: ips("203.0.113.7"),
+        ..endpoint("north", "192.168.3.4", "10.3.0.0/16")
+    };
+    let endpoints = vec![endpoint("west", "172.18.0.3", "100.2.0.0/16 10.2.0.0/16"), north];
+    assert_snapshot!(show(&GatewayView { endpoints, ..east() }), @r"
+    link vxlan-tunnel vxlan id 1000 dstport 4500 nolearning mtu 1450 address 02:63:ac:12:00:02 up
+    address 241.18.0.2/8 dev vxlan-tunnel
+    sysctl net.ipv4.conf.vxlan-tunnel.rp_filter = 2
+    sysctl net.ipv4.conf.vxlan-tunnel.forwarding = 1
+    fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 172.18.0.3 self permanent
+    fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 203.0.113.7 port 4501 self permanent
+    rule 100: from all lookup 100
+    route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
+    route 10.3.0.0/16 via 241.168.3.4 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
+    route 100.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
+    tunnel submariner-cable-north-192-168-3-4 to 203.0.113.7 nat true probe Some((10.3.0.1, Some(10.1.0.1)))
+    tunnel submariner-cable-west-172-18-0-3 to 172.18.0.3 nat false probe Some((100.2.0.1, Some(10.1.0.1)))
+    ");
+}
+
+#[test]
+fn a_gateway_inside_a_remote_network_is_reached_outside_the_cable() {
+    let endpoints = vec![endpoint("west", "10.2.0.9", "10.2.0.0/16")];
+    let all = show(&GatewayView { endpoints, ..east() });
+    let rules: Vec<&str> = all.lines().filter(|line| line.starts_with("rule")).collect();
+    assert_snapshot!(rules.join("\n"), @r"
+    rule 99: from all to 10.2.0.9/32 lookup main
+    rule 100: from all lookup 100
+    ");
+}
+
+#[test]
+fn the_endpoint_of_the_highest_epoch_is_followed() {
+    let old = Endpoint { created: 900, ..endpoint("west", "172.18.0.3", "10.2.0.0/16") };
+    let new = Endpoint { epoch: Some(Epoch(2)), ..endpoint("west", "172.18.0.4", "10.2.0.0/16") };
+    let go = Endpoint { epoch: None, created: 999, ..endpoint("west", "172.18.0.5", "10.2.0.0/16") };
+    let planned = plan(&GatewayView { endpoints: vec![old, new, go], ..east() });
+    let paths: Vec<String> = planned.value.unwrap().tunnels.keys().map(|id| id.path.to_string()).collect();
+    assert_eq!(paths, ["submariner-cable-west-172-18-0-4"]);
+}
+
+#[test]
+fn an_endpoint_with_overlapping_networks_is_reported_and_skipped() {
+    let west = endpoint("west", "172.18.0.3", "10.2.0.0/16");
+    let ours = endpoint("north", "172.18.0.4", "10.3.0.0/16 10.0.0.0/15");
+    let theirs = Endpoint { created: 101, ..endpoint("a-late-one", "172.18.0.5", "10.2.3.0/24") };
+    assert_snapshot!(problems_of([theirs, ours, west]), @r#"
+    cables to ["west"]
+    OverlappingCIDR: Endpoint a-late-one-submariner-cable-a-late-one-172-18-0-5 field spec.subnets: 10.2.3.0/24 overlaps 10.2.0.0/16 of cluster west; give one of the clusters other CIDRs, or join both with Globalnet
+    OverlappingCIDR: Endpoint north-submariner-cable-north-172-18-0-4 field spec.subnets: 10.0.0.0/15 overlaps 10.1.0.0/16 of this cluster; give one of the clusters other CIDRs, or join both with Globalnet
+    "#);
+}
+
+#[test]
+fn networks_of_tunnels_and_networks_outside_the_claim_are_refused() {
+    let mut view = east();
+    view.claims.insert("west".parse().unwrap(), Claim { networks: nets("10.2.0.0/16"), uid: None });
+    view.endpoints = vec![
+        endpoint("west", "172.18.0.3", "10.2.0.0/16 10.7.0.0/16"),
+        endpoint("north", "172.18.0.4", "241.1.0.0/16"),
+        endpoint("south", "172.18.0.5", ""),
+    ];
+    assert_snapshot!(said(&plan(&view).problems), @r"
+    NoSubnets: Endpoint south-submariner-cable-south-172-18-0-5 field spec.subnets: it names no networks; join that cluster again with its cluster and service CIDRs
+    ReservedCIDR: Endpoint north-submariner-cable-north-172-18-0-4 field spec.subnets: 241.1.0.0/16 overlaps 240.0.0.0/7, which tunnels use for themselves; join that cluster again with its real CIDRs
+    UnclaimedCIDR: Endpoint west-submariner-cable-west-172-18-0-3 field spec.subnets: 10.7.0.0/16 is not among 10.2.0.0/16, the networks in Cluster west; restart that cluster's gateway, so that both objects say the same
+    ");
+}
+
+#[test]
+fn a_second_cluster_of_one_id_is_told_apart_by_its_uid() {
+    let uid = |text: &str| Some(ClusterUid(text.to_owned()));
+    let west = endpoint("west", "172.18.0.3", "10.2.0.0/16");
+    let double =
+        Endpoint { cluster_uid: uid("other"), created: 200, ..endpoint("west", "172.18.0.4", "10.9.0.0/16") };
+    let own = endpoint("east", "172.18.0.2", "10.1.0.0/16");
+    let ours = Endpoint { cluster_uid: uid("stranger"), ..endpoint("east", "172.18.0.9", "10.8.0.0/16") };
+    assert_snapshot!(problems_of([double, west, own, ours]), @r#"
+    cables to ["west"]
+    DuplicateClusterID: Endpoint east-submariner-cable-east-172-18-0-9 field spec.cluster_id: another cluster, of UID stranger, uses the id east, which is this cluster's; let one of the two leave and join again under another cluster id
+    DuplicateClusterID: Endpoint west-submariner-cable-west-172-18-0-4 field spec.cluster_id: another cluster, of UID other, uses the id west, which is already taken; let one of the two leave and join again under another cluster id
+    "#);
+}
+
+#[test]
+fn colliding_tunnel_addresses_leave_the_older_cable() {
+    let first = endpoint("west", "172.18.0.3", "10.2.0.0/16");
+    let second = Endpoint { created: 101, ..endpoint("north", "10.18.0.3", "10.3.0.0/16") };
+    let with_us = endpoint("south", "192.18.0.2", "10.4.0.0/16");
+    assert_snapshot!(problems_of([second, with_us, first]), @r#"
+    cables to ["west"]
+    TunnelAddressConflict: Endpoint north-submariner-cable-north-10-18-0-3 field spec.private_ip: 10.18.0.3 gives the tunnel address 241.18.0.3, which cluster west has; give the gateway nodes addresses that differ in their last three bytes, or use another cable driver
+    TunnelAddressConflict: Endpoint south-submariner-cable-south-192-18-0-2 field spec.private_ip: 192.18.0.2 gives the tunnel address 241.18.0.2, which this gateway has; give the gateway nodes addresses that differ in their last three bytes, or use another cable driver
+    "#);
+}
+
+#[test]
+fn peers_with_another_driver_or_family_are_named() {
+    let wireguard = Endpoint { backend: Backend::Wireguard, ..endpoint("west", "172.18.0.3", "10.2.0.0/16") };
+    let v6 = endpoint("north", "fd00::3", "fd01::/64");
+    let both = endpoint("south", "172.18.0.5", "10.4.0.0/16 fd02::/64");
+    assert_snapshot!(problems_of([wireguard, v6, both]), @r#"
+    cables to ["south"]
+    NoIPv4Address: Endpoint north-submariner-cable-north-fd00::3 field spec.private_ip: it has no IPv4 address, and vxlan cables have no other family yet; give that gateway node an IPv4 address
+    OtherCableDriver: Endpoint west-submariner-cable-west-172-18-0-3 field spec.backend: cluster west uses the cable driver "wireguard", this cluster "vxlan"; join both clusters with the same cable driver
+    UncarriedFamily: Endpoint north-submariner-cable-north-fd00::3 field spec.subnets: vxlan cables do not carry IPv6 yet, so fd01::/64 cannot be reached; use the IPv4 networks
+    UncarriedFamily: Endpoint south-submariner-cable-south-172-18-0-5 field spec.subnets: vxlan cables do not carry IPv6 yet, so fd02::/64 cannot be reached; use the IPv4 networks
+    "#);
+}
+
+#[test]
+fn what_is_missing_here_leaves_the_kernel_as_it_is() {
+    let mut unknown = east();
+    unknown.local.driver = Backend::from("carrier-pigeon");
+    let mut offline = east();
+    offline.local.private_ips = PerFamily::default();
+    assert_snapshot!(show(&unknown) + &show(&offline), @r#"
+    nothing planned
+    UnknownCableDriver: Submariner field spec.cableDriver: this version has no cable driver "carrier-pigeon"; set one of: vxlan
+    nothing planned
+    NoUplinkAddress: gateway node field default route: the node has no default route with a source address, so peers could not reach it; give the node an address and a default route; the gateway goes on by itself
+    "#);
+}
+
+#[test]
+fn a_probe_address_outside_the_networks_is_not_probed() {
+    let stray =
+        Endpoint { health_check_ips: ips("8.8.8.8"), ..endpoint("west", "172.18.0.3", "10.2.0.0/16") };
+    let planned = plan(&GatewayView { endpoints: vec![stray], ..east() });
+    assert!(planned.value.unwrap().tunnels.values().all(|tunnel| tunnel.probe.is_none()));
+}
+
+fn any_endpoint() -> impl Strategy<Value = Endpoint> {
+    let cluster = prop::sample::select(vec!["west", "north", "south", "east"]);
+    (cluster, 1_u8..6, 0_u8..6, 0_u8..3, 0_i64..3, prop::option::of(0_u64..3)).prop_map(
+        |(cluster, host, net, width, created, epoch)| {
+            let subnets = format!("10.{net}.0.0/{}", 14 + width * 2);
+            let private = format!("172.{width}.0.{host}");
+            let uid = Some(ClusterUid(format!("uid-{}", host % 2)));
+            let epoch = epoch.map(Epoch);
+            Endpoint { created, epoch, cluster_uid: uid, ..endpoint(cluster, &private, &subnets) }
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_endpoints_does_not_matter(
+        endpoints in prop::collection::vec(any_endpoint(), 0..8).prop_shuffle(),
+        seed in any::<prop::sample::Index>(),
+    ) {
+        let mut turned = endpoints.clone();
+        if !turned.is_empty() {
+            turned.rotate_left(seed.index(endpoints.len()));
+            turned.reverse();
+        }
+        let distinct: BTreeSet<String> = endpoints.iter().map(|one| one.object.clone()).collect();
+        prop_assume!(distinct.len() == endpoints.len());
+        let one = plan(&GatewayView { endpoints, ..east() });
+        let other = plan(&GatewayView { endpoints: turned, ..east() });
+        prop_assert_eq!(one, other);
+    }
+
+    #[test]
+    fn the_plan_stays_within_the_scope_and_never_takes_our_own_networks(
+        endpoints in prop::collection::vec(any_endpoint(), 0..8),
+    ) {
+        let view = GatewayView { endpoints, ..east() };
+        let value = plan(&view).value.unwrap();
+        let scope = subm_plan::Scope::gateway();
+        prop_assert!(value.node.links.keys().all(|name| scope.links.contains(name)));
+        prop_assert!(value.node.routes.keys().all(|key| key.table == TABLE_CABLE));
+        prop_assert!(value.node.table.is_none());
+        for key in value.node.routes.keys() {
+            prop_assert_eq!(view.local.networks.overlap(&key.dst), None);
+        }
+        let sets: Vec<CidrSet> = value.tunnels.values().map(|tunnel| tunnel.networks.clone()).collect();
+        for (index, set) in sets.iter().enumerate() {
+            prop_assert!(sets.iter().skip(index + 1).all(|other| set.overlap_with(other).is_none()));
+        }
+    }
+}
