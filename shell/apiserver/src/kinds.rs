@@ -5,12 +5,10 @@ use std::ops::Deref;
 use serde_json::Value;
 
 use crate::kinds::columns::{Column, age, path, wide, with};
-use crate::shape::Shape;
 
 mod columns;
 mod defaults;
 mod lists;
-mod submariner;
 
 pub(crate) use columns::Cell;
 pub(crate) use lists::{ListKind, Trail, element, list_kind};
@@ -35,6 +33,15 @@ pub enum StatusField {
     SeparateAfterCreation,
 }
 
+/// Where a kind is defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// In Kubernetes; its objects are not checked beyond their metadata.
+    BuiltIn,
+    /// In a CRD, whose schema its objects must follow.
+    Custom,
+}
+
 /// What the server knows of one kind.
 #[derive(Debug)]
 pub struct Kind {
@@ -56,7 +63,7 @@ pub struct Kind {
     pub fields: &'static [&'static str],
     pub(crate) columns: &'static [Column],
     pub(crate) lists: &'static [(&'static str, ListKind)],
-    pub(crate) shape: Option<&'static Shape>,
+    pub(crate) origin: Origin,
     pub(crate) complete: fn(&mut Value),
 }
 
@@ -72,12 +79,12 @@ const PLAIN: Kind = Kind {
     fields: &[],
     columns: &[age()],
     lists: &[],
-    shape: None,
+    origin: Origin::BuiltIn,
     complete: defaults::none,
 };
 
 /// A CRD of submariner.io/v1. COMPAT: none of the four has a status subresource upstream.
-const SUBMARINER: Kind = Kind { group: "submariner.io", ..PLAIN };
+const SUBMARINER: Kind = Kind { group: "submariner.io", origin: Origin::Custom, ..PLAIN };
 
 static KINDS: &[Kind] = &[
     Kind {
@@ -208,16 +215,15 @@ static KINDS: &[Kind] = &[
         columns: &[path("Holder", "spec.holderIdentity"), age()],
         ..PLAIN
     },
-    Kind { name: "Cluster", plural: "clusters", shape: Some(&submariner::CLUSTER), ..SUBMARINER },
-    Kind { name: "Endpoint", plural: "endpoints", shape: Some(&submariner::ENDPOINT), ..SUBMARINER },
+    Kind { name: "Cluster", plural: "clusters", ..SUBMARINER },
+    Kind { name: "Endpoint", plural: "endpoints", ..SUBMARINER },
     Kind {
         name: "Gateway",
         plural: "gateways",
         columns: &[path("HA Status", "status.haStatus"), age()],
-        shape: Some(&submariner::GATEWAY),
         ..SUBMARINER
     },
-    Kind { name: "RouteAgent", plural: "routeagents", shape: Some(&submariner::ROUTE_AGENT), ..SUBMARINER },
+    Kind { name: "RouteAgent", plural: "routeagents", ..SUBMARINER },
 ];
 
 impl Kind {
@@ -252,7 +258,7 @@ impl Kind {
 
     /// Whether the kind comes from a CRD, whose update rules are stricter than those of built-in kinds.
     pub(crate) fn is_custom(&self) -> bool {
-        self.shape.is_some()
+        self.origin == Origin::Custom
     }
 }
 

@@ -1,6 +1,11 @@
 //! Structural schemas: which fields an object may have, of which types; what else it has is pruned.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use serde_json::Value;
+
+use crate::kinds::KindId;
 
 /// What a value must look like.
 #[derive(Debug)]
@@ -11,28 +16,76 @@ pub(crate) enum Shape {
     Text { shortest: usize, longest: usize },
     /// `true` or `false`.
     Boolean,
+    /// A whole number.
+    Integer,
     /// A list with at most so many elements.
-    List(&'static Shape, usize),
+    List(Box<Shape>, usize),
     /// An object with free keys.
-    Mapping(&'static Shape),
+    Mapping(Box<Shape>),
     /// An object with these keys.
-    Record(&'static [Field]),
+    Record(Vec<Field>),
 }
 
 /// A key of a record.
 #[derive(Debug)]
 pub(crate) struct Field {
-    name: &'static str,
-    shape: &'static Shape,
+    name: String,
+    shape: Shape,
     required: bool,
 }
 
-pub(crate) const fn required(name: &'static str, shape: &'static Shape) -> Field {
-    Field { name, shape, required: true }
+/// The shapes of custom kinds by resource, from their definitions.
+static SHAPES: LazyLock<BTreeMap<String, Shape>> = LazyLock::new(|| {
+    let definitions = subm_api::crds().into_iter().filter_map(|crd| serde_json::to_value(crd).ok());
+    definitions.filter_map(|crd| Some((name(&crd)?, Shape::of(schema(&crd)?)))).collect()
+});
+
+fn name(crd: &Value) -> Option<String> {
+    crd.pointer("/metadata/name")?.as_str().map(str::to_owned)
 }
 
-pub(crate) const fn optional(name: &'static str, shape: &'static Shape) -> Field {
-    Field { name, shape, required: false }
+fn schema(crd: &Value) -> Option<&Value> {
+    crd.pointer("/spec/versions/0/schema/openAPIV3Schema")
+}
+
+/// The shape of a custom kind's objects.
+pub(crate) fn of_kind(kind: KindId) -> Option<&'static Shape> {
+    if kind.is_custom() { SHAPES.get(&kind.resource()) } else { None }
+}
+
+impl Shape {
+    /// Reads the part of OpenAPI schemas that definitions use.
+    fn of(schema: &Value) -> Self {
+        let limit =
+            |key: &str| schema.get(key).and_then(Value::as_u64).and_then(|limit| usize::try_from(limit).ok());
+        let child = |key: &str| Box::new(schema.get(key).map_or(Self::Any, Self::of));
+        match schema.get("type").and_then(Value::as_str) {
+            Some("string") => Self::Text {
+                shortest: limit("minLength").unwrap_or(0),
+                longest: limit("maxLength").unwrap_or(usize::MAX),
+            },
+            Some("boolean") => Self::Boolean,
+            Some("integer") => Self::Integer,
+            Some("array") => Self::List(child("items"), limit("maxItems").unwrap_or(usize::MAX)),
+            Some("object") if schema.get("properties").is_some() => Self::record(schema),
+            Some("object") if schema.get("additionalProperties").is_some() => {
+                Self::Mapping(child("additionalProperties"))
+            }
+            _ => Self::Any,
+        }
+    }
+
+    fn record(schema: &Value) -> Self {
+        let required = schema.get("required").and_then(Value::as_array);
+        let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|known| known == name));
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let field = |(name, schema): (&String, &Value)| Field {
+            name: name.clone(),
+            shape: Self::of(schema),
+            required: is_required(name),
+        };
+        Self::Record(properties.into_iter().flatten().map(field).collect())
+    }
 }
 
 /// One thing wrong with one field, as in `details.causes`.
@@ -56,6 +109,7 @@ pub(crate) fn check(shape: &Shape, value: &mut Value, path: &str) -> Vec<Cause> 
 fn walk(shape: &Shape, value: &mut Value, path: &str, causes: &mut Vec<Cause>) {
     match (shape, value) {
         (Shape::Any, _) | (Shape::Boolean, Value::Bool(_)) => {}
+        (Shape::Integer, Value::Number(number)) if number.is_i64() || number.is_u64() => {}
         (Shape::Text { shortest, longest }, Value::String(text)) => {
             causes.extend(length(text, *shortest, *longest, path));
         }
@@ -78,8 +132,8 @@ fn walk(shape: &Shape, value: &mut Value, path: &str, causes: &mut Vec<Cause>) {
         }
         (Shape::Record(fields), Value::Object(entries)) => {
             let identity = |key: &str| path.is_empty() && ["apiVersion", "kind", "metadata"].contains(&key);
-            entries.retain(|key, _| identity(key) || fields.iter().any(|field| field.name == key));
-            for field in *fields {
+            entries.retain(|key, _| identity(key) || fields.iter().any(|field| field.name == *key));
+            for field in fields {
                 record_field(field, entries, path, causes);
             }
         }
@@ -101,13 +155,13 @@ fn record_field(
     path: &str,
     causes: &mut Vec<Cause>,
 ) {
-    let place = if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
-    match entries.get_mut(field.name) {
+    let place = if path.is_empty() { field.name.clone() } else { format!("{path}.{}", field.name) };
+    match entries.get_mut(&field.name) {
         // An explicit null of an optional field is as good as absent, which is how Go's empty lists arrive.
         Some(Value::Null) if !field.required => {
-            entries.remove(field.name);
+            entries.remove(&field.name);
         }
-        Some(value) => walk(field.shape, value, &place, causes),
+        Some(value) => walk(&field.shape, value, &place, causes),
         None if field.required => causes.push(Cause {
             reason: "FieldValueRequired",
             message: "Required value".to_owned(),
@@ -137,6 +191,7 @@ impl Shape {
             Self::Any => "any",
             Self::Text { .. } => "string",
             Self::Boolean => "boolean",
+            Self::Integer => "integer",
             Self::List(..) => "array",
             Self::Mapping(_) | Self::Record(_) => "object",
         }
@@ -160,17 +215,27 @@ mod tests {
 
     use super::*;
 
-    static SPEC: Shape = Shape::Record(&[required(
-        "spec",
-        &Shape::Record(&[
-            required("id", &Shape::Text { shortest: 1, longest: 3 }),
-            optional("on", &Shape::Boolean),
-            optional("ips", &Shape::List(&Shape::Text { shortest: 0, longest: 9 }, 2)),
-        ]),
-    )]);
+    fn spec() -> Shape {
+        Shape::of(&json!({"type": "object", "required": ["spec"], "properties": {"spec": {
+            "type": "object",
+            "required": ["id"],
+            "properties": {
+                "id": {"type": "string", "minLength": 1, "maxLength": 3},
+                "on": {"type": "boolean"},
+                "ips": {"type": "array", "maxItems": 2, "items": {"type": "string"}},
+            },
+        }}}))
+    }
 
     fn causes(mut value: Value) -> Vec<(String, &'static str)> {
-        check(&SPEC, &mut value, "").into_iter().map(|cause| (cause.field, cause.reason)).collect()
+        check(&spec(), &mut value, "").into_iter().map(|cause| (cause.field, cause.reason)).collect()
+    }
+
+    #[test]
+    fn every_custom_kind_has_a_shape() {
+        for kind in KindId::all() {
+            assert_eq!(of_kind(kind).is_some(), kind.group == "submariner.io", "{}", kind.resource());
+        }
     }
 
     #[test]
@@ -181,9 +246,9 @@ mod tests {
             causes(json!({"spec": {"id": "", "on": "yes", "ips": ["1", 2, "3"]}})),
             [
                 ("spec.id".to_owned(), "FieldValueInvalid"),
-                ("spec.on".to_owned(), "FieldValueTypeInvalid"),
                 ("spec.ips".to_owned(), "FieldValueTooMany"),
                 ("spec.ips[1]".to_owned(), "FieldValueTypeInvalid"),
+                ("spec.on".to_owned(), "FieldValueTypeInvalid"),
             ]
         );
     }
@@ -192,7 +257,7 @@ mod tests {
     fn unknown_fields_are_pruned() {
         let mut value =
             json!({"metadata": {"name": "x"}, "status": {}, "spec": {"id": "a", "odd": 1, "on": null}});
-        assert_eq!(check(&SPEC, &mut value, ""), []);
+        assert_eq!(check(&spec(), &mut value, ""), []);
         assert_eq!(value, json!({"metadata": {"name": "x"}, "spec": {"id": "a"}}));
     }
 }

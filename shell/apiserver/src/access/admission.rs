@@ -1,13 +1,11 @@
 //! What a member of a clusterset may write: only what carries its own cluster id, under its own names.
 
 use serde_json::Value;
+use subm_api::keys::CLUSTER_ID_LABEL as OWNER;
 use subm_types::ClusterId;
 
 use crate::refusal::Refusal;
 use crate::store::Place;
-
-/// The label that says whose an object on the hub is.
-const OWNER: &str = "submariner-io/clusterID";
 
 /// What objects written by a user must be like.
 #[derive(Debug, Clone, PartialEq, Eq)]

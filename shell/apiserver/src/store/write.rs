@@ -292,7 +292,7 @@ impl Store {
 }
 
 fn check_shape(place: &Place, value: &mut Value) -> Result<(), Refusal> {
-    let causes = place.kind.shape.map(|shape| shape::check(shape, value, "")).unwrap_or_default();
+    let causes = shape::of_kind(place.kind).map(|shape| shape::check(shape, value, "")).unwrap_or_default();
     if causes.is_empty() { Ok(()) } else { Err(Refusal::Invalid(place.subject(), causes)) }
 }
 
