@@ -1,1 +1,26 @@
-//! The Kubernetes API: watches in, server-side apply out.
+//! The Kubernetes API as the daemons use it: connections that say what is wrong with them, watches that begin with
+//! a complete list, writes that write only what differs, events, the lease, and the synchronisation with the hub.
+//!
+//! It decides nothing: who holds a lease is decided by `subm_probe`, what belongs on the hub by `subm_sync`. It
+//! never takes the loss of an API server for the loss of its objects: only a complete list says that something is
+//! gone. Start with [`Connection`] and [`Watch`].
+
+pub mod access;
+mod certificate;
+pub mod error;
+pub mod key;
+pub mod objects;
+mod request;
+mod verifier;
+pub mod watch;
+pub mod write;
+
+pub use access::{Access, Connection, HubSettings, InvalidAccess};
+pub use error::{Action, ApiError, Untrusted};
+pub use key::Key;
+pub use objects::{News, Objects};
+pub use watch::{Event, Unreadable, Watch};
+pub use write::{Writer, Written};
+
+/// The client library, so that applications name the same version.
+pub use kube;
