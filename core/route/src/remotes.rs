@@ -18,6 +18,8 @@ pub struct Remotes {
     pub local: Option<Endpoint>,
     /// The one Endpoint that is followed of every other cluster.
     pub followed: BTreeMap<ClusterId, Endpoint>,
+    /// Networks of remote clusters, whether or not an Endpoint leads to them now.
+    pub closed: BTreeSet<IpNet>,
     /// What was left out, and why.
     pub problems: Vec<Problem>,
 }
@@ -62,8 +64,26 @@ pub fn accept(view: &NodeView) -> Remotes {
             out.followed.insert(endpoint.cluster.clone(), endpoint.clone());
         }
     }
+    out.closed = out.networks();
+    out.closed.extend(claimed(view));
     out.problems.sort();
     out
+}
+
+/// Networks of other clusters by their own word, less what cannot be theirs.
+fn claimed(view: &NodeView) -> impl Iterator<Item = IpNet> + '_ {
+    let ours = view.local_cidrs();
+    let reserved = reserved();
+    let others = view.claims.iter().filter(|(cluster, _)| **cluster != view.cluster);
+    others.flat_map(|(_, nets)| nets.iter()).filter(move |net| {
+        let nodes = view.nodes.iter().flat_map(|node| node.internal_ips.iter());
+        let of_nodes = nodes.into_iter().any(|(_, address)| net.contains(address));
+        ours.overlap(net).is_none() && reserved.overlap(net).is_none() && !of_nodes
+    })
+}
+
+fn reserved() -> CidrSet {
+    RESERVED.iter().filter_map(|net| net.parse::<IpNet>().ok()).collect()
 }
 
 /// The Endpoint that supersedes all others of its cluster. Those of a second cluster of the same name do not count.
@@ -116,8 +136,7 @@ fn objection(
         let remedy = "join the cluster again with its cluster and service CIDRs";
         return refuse("NoSubnets", "it names no networks".to_owned(), remedy);
     }
-    let reserved = RESERVED.iter().filter_map(|net| net.parse::<IpNet>().ok()).collect::<CidrSet>();
-    if let Some((theirs, reserved)) = nets.overlap_with(&reserved) {
+    if let Some((reserved, theirs)) = reserved().overlap_with(&nets) {
         let what = format!("{theirs} overlaps {reserved}, which no cluster may claim");
         return refuse(
             "ReservedCIDR",

@@ -118,9 +118,9 @@ pub struct Situation<'a> {
     pub view: &'a NodeView,
     /// The Endpoints that count.
     pub remotes: Remotes,
-    /// Every remote network as it was published, in order.
+    /// Every network that is reached through an Endpoint, as it was published.
     pub networks: BTreeSet<IpNet>,
-    /// The same as a set of addresses.
+    /// Every address of a remote cluster, reached or not.
     pub remote: CidrSet,
     /// This cluster's pods and services.
     pub local: CidrSet,
@@ -144,7 +144,7 @@ impl<'a> Situation<'a> {
             }
         }
         Self {
-            remote: networks.iter().copied().collect(),
+            remote: remotes.closed.iter().copied().collect(),
             networks,
             local: view.local_cidrs(),
             role: role(view, &remotes),

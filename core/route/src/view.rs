@@ -88,6 +88,9 @@ pub struct NodeView {
     pub nodes: Vec<Node>,
     /// All Endpoints that could be read, its own and others', in any order.
     pub endpoints: Vec<Endpoint>,
+    /// What other clusters say of themselves in their Cluster objects: these networks stay closed while a cluster
+    /// has no Endpoint, such as between two gateways.
+    pub claims: BTreeMap<ClusterId, CidrSet>,
     /// What was wrong with objects that could not be read.
     pub unreadable: Vec<Problem>,
     /// The host's network.

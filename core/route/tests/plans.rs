@@ -1,9 +1,12 @@
 //! What a node's plan says, for the situations that nodes are in.
 
+#![allow(clippy::allow_attributes, clippy::unwrap_used, reason = "a failed parse is a failed test")]
+
 #[path = "support/fixture.rs"]
 mod fixture;
 
 use fixture::{cidrs, endpoint, gateway, link, node, worker};
+use subm_plan::Route;
 use subm_plan::nft::ChainName;
 use subm_route::{Condition, Feature, NetworkPlugin, NodeView, Role, RoutePlan, plan};
 use subm_types::{ClusterUid, Epoch, Planned};
@@ -203,6 +206,26 @@ fn of_two_clusters_with_the_same_networks_the_older_keeps_them() {
     let planned = plan(&view);
     assert_eq!(planned.value.node, plan(&worker()).value.node);
     insta::assert_snapshot!(planned.problems[0], @r#"Endpoint alpha-submariner-cable-alpha-172-20-0-2 field spec.subnets: 10.2.4.0/24 overlaps 10.2.0.0/16 of cluster west; give one of the clusters other CIDRs, or join both with Globalnet"#);
+}
+
+#[test]
+fn the_networks_of_a_cluster_without_an_endpoint_stay_closed() {
+    let mut view = worker();
+    view.endpoints.truncate(1);
+    for (cluster, nets) in
+        [("east", "10.1.0.0/16"), ("west", "10.2.0.0/16"), ("bad", "10.1.4.0/24 172.18.0.0/16 10.9.0.0/16")]
+    {
+        view.claims.insert(cluster.parse().unwrap(), cidrs(nets));
+    }
+    let routes = plan(&view).value.node.routes;
+    let closed: Vec<_> = routes.iter().map(|(key, route)| (key.dst.to_string(), route.clone())).collect();
+    assert_eq!(
+        closed,
+        [("10.2.0.0/16".to_owned(), Route::UNREACHABLE), ("10.9.0.0/16".to_owned(), Route::UNREACHABLE)]
+    );
+    assert!(kernel(&view).contains(
+        "set remote-v4 { type ipv4_addr; flags interval; elements = { 10.2.0.0/16, 10.9.0.0/16 } }"
+    ));
 }
 
 #[test]

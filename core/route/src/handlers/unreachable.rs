@@ -13,7 +13,7 @@ fn plan(now: &Situation<'_>) -> NodePlan {
         let selector = RuleSelector::default();
         plan.rules.insert(Rule { family, priority: RULE_REMOTE, selector, table: TABLE_REMOTE });
     }
-    for dst in &now.networks {
+    for dst in &now.remotes.closed {
         let key = RouteKey { table: TABLE_REMOTE, dst: *dst, metric: METRIC_UNREACHABLE };
         plan.routes.insert(key, Route::UNREACHABLE);
     }

@@ -1,5 +1,11 @@
 //! A small cluster for the tests of the planner.
-#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test binary uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    reason = "each test binary uses its part"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -81,6 +87,7 @@ pub fn worker() -> NodeView {
             endpoint("east", "east-gateway", "172.18.0.2", "10.1.0.0/16 100.1.0.0/16"),
             endpoint("west", "west-gateway", "172.19.0.2", "10.2.0.0/16 100.2.0.0/16"),
         ],
+        claims: BTreeMap::new(),
         unreadable: Vec::new(),
         facts: host("172.18.0.3/24", "10.1.1.1/24"),
         missing: BTreeMap::new(),
