@@ -1,4 +1,5 @@
 //! What a stranger published is either right or named: object, field, value, remedy.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::net::IpAddr;
 

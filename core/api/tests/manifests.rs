@@ -1,4 +1,5 @@
 //! The committed manifests are those of the types, and say what the Go implementation's say.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use serde_json::{Value, json};
 use subm_api::{crd_manifests, crds};
@@ -40,10 +41,7 @@ fn properties(schema: &Value) -> Vec<&str> {
 fn committed_manifests_are_fresh() {
     for ((name, text), (committed_name, committed)) in crd_manifests().iter().zip(COMMITTED) {
         assert_eq!(name, committed_name);
-        assert!(
-            text == committed,
-            "manifests/crds/{name} is stale: write it again with `cargo run -p xtask -- crds`"
-        );
+        assert!(text == committed, "manifests/crds/{name} is stale: write it again with `make crds`");
     }
     assert_eq!(crd_manifests().len(), COMMITTED.len());
 }

@@ -1,4 +1,5 @@
 //! Objects as the Go implementation writes them are read and written again without a loss.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use serde_json::{Value, json};
 use subm_api::{Cluster, ConnectionStatus, Endpoint, Gateway, GoDuration, HaStatus, RouteAgent};

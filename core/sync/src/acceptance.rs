@@ -1,0 +1,212 @@
+//! Which Endpoint of each other cluster may be taken over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use subm_api::{Claims, Endpoint};
+use subm_types::{CidrSet, Problem};
+
+use crate::object::{is_kept, name_of, origin, problem, uid_of};
+use crate::sides::Sides;
+
+/// An Endpoint that is right by itself.
+pub(crate) struct Candidate<'a> {
+    pub(crate) object: &'a Endpoint,
+    pub(crate) endpoint: subm_types::Endpoint,
+}
+
+impl Candidate<'_> {
+    /// Tells whether this one is followed rather than the other.
+    pub(crate) fn outranks(&self, other: &Self) -> bool {
+        self.endpoint.supersedes(&other.endpoint)
+            || (!other.endpoint.supersedes(&self.endpoint) && name_of(self.object) > name_of(other.object))
+    }
+}
+
+/// Checks an Endpoint of the hub by itself: form, origin, the cluster's own networks, ours.
+pub(crate) fn check<'a>(
+    sides: &Sides<'_>,
+    claims: Option<&Claims>,
+    protected: &CidrSet,
+    object: &'a Endpoint,
+) -> Result<Candidate<'a>, Vec<Problem>> {
+    let cluster = origin(object).unwrap_or_default();
+    if object.spec.cluster_id != cluster {
+        let what = format!("{:?} is not {cluster:?}, which the label says", object.spec.cluster_id);
+        return Err(one(problem(
+            "ForeignClusterID",
+            object,
+            "spec.cluster_id",
+            what,
+            "delete that object on the hub",
+        )));
+    }
+    if let Some(have) =
+        sides.home_endpoints.get(name_of(object)).filter(|have| origin(**have) != Some(cluster))
+    {
+        return Err(one(taken(object, *have)));
+    }
+    let endpoint = subm_types::Endpoint::try_from(object)?;
+    let Some(claims) = claims else {
+        let what =
+            format!("the Cluster {cluster} that its networks belong to is missing or wrong on the hub");
+        let remedy =
+            "check that cluster's gateway; this Endpoint is taken over as soon as its Cluster is there";
+        return Err(one(problem("WaitingForCluster", object, "spec.subnets", what, remedy)));
+    };
+    if let (Some(said), Some(known)) = (uid_of(object), &claims.uid)
+        && said != *known
+    {
+        let what =
+            format!("{said} is not {known}, the UID of the Cluster {cluster}: two clusters use one id");
+        let field = format!("metadata.annotations[{}]", subm_api::keys::CLUSTER_UID);
+        let remedy = "join one of the two with another id";
+        return Err(one(problem("DuplicateClusterID", object, &field, what, remedy)));
+    }
+    networks(object, &endpoint, claims, protected)?;
+    Ok(Candidate { object, endpoint })
+}
+
+fn networks(
+    object: &Endpoint,
+    endpoint: &subm_types::Endpoint,
+    claims: &Claims,
+    protected: &CidrSet,
+) -> Result<(), Vec<Problem>> {
+    let claimed = claims.all();
+    let mut problems = Vec::new();
+    for (index, net) in endpoint.subnets.iter().enumerate() {
+        let field = format!("spec.subnets[{index}]");
+        if !claimed.contains_net(net) {
+            let what = format!("{net} is outside of the networks of Cluster {}: {claimed}", claims.cluster);
+            let remedy = "correct the networks that this cluster was joined with";
+            problems.push(problem("SubnetOutsideCluster", object, &field, what, remedy));
+        } else if let Some(ours) = protected.overlap(net) {
+            let what = format!("{net} overlaps {ours} of this cluster");
+            problems.push(problem("OverlappingCIDR", object, &field, what, OVERLAP_REMEDY));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+const OVERLAP_REMEDY: &str = "change the networks of one of the two clusters, or use Globalnet in both";
+
+fn one(problem: Problem) -> Vec<Problem> {
+    vec![problem]
+}
+
+/// The problem of an object on the hub that would replace one at home that is no copy of it.
+pub(crate) fn taken<K: crate::object::Synced>(object: &K, have: &K) -> Problem {
+    let owner = origin(have).unwrap_or("this cluster");
+    let what = format!("an object of this name at home belongs to {owner}");
+    problem("NameTaken", object, "metadata.name", what, "delete that object on the hub")
+}
+
+/// What each other cluster has at home now, so that nobody else takes it.
+#[derive(Default)]
+pub(crate) struct Reservations<'a> {
+    by_cluster: BTreeMap<&'a str, CidrSet>,
+}
+
+impl<'a> Reservations<'a> {
+    /// Takes in a copy at home that stands.
+    pub(crate) fn add(&mut self, cluster: &'a str, copy: &Endpoint) {
+        let nets: CidrSet = copy.spec.subnets.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect();
+        let all = self.by_cluster.entry(cluster).or_default();
+        *all = all.union(&nets);
+    }
+
+    fn covers(&self, cluster: &str, nets: &CidrSet) -> bool {
+        self.by_cluster.get(cluster).is_some_and(|have| nets.iter().all(|net| have.contains_net(&net)))
+    }
+
+    /// The first overlap with a cluster that is not passed over.
+    fn conflict(
+        &self,
+        cluster: &str,
+        nets: &CidrSet,
+        passed_over: &BTreeSet<&str>,
+    ) -> Option<(&'a str, IpNet, IpNet)> {
+        let others =
+            self.by_cluster.iter().filter(|(other, _)| **other != cluster && !passed_over.contains(*other));
+        others
+            .filter_map(|(other, have)| have.overlap_with(nets).map(|(have, net)| (*other, have, net)))
+            .next()
+    }
+}
+
+/// The outcome of [`accept`]: one candidate of each cluster, and what kept the others out.
+pub(crate) type Accepted<'a> = (BTreeMap<&'a str, Candidate<'a>>, Vec<Problem>);
+
+/// Accepts the candidates, one of each cluster, that do not overlap another cluster's.
+///
+/// What is at home already stays; then the one that is older on the hub goes first; then the name decides. A cluster
+/// that moves to other networks frees its earlier ones for the rest.
+pub(crate) fn accept<'a>(
+    candidates: BTreeMap<&'a str, Candidate<'a>>,
+    mut reserved: Reservations<'a>,
+) -> Accepted<'a> {
+    let covers = |(cluster, candidate): &(&str, Candidate<'_>)| {
+        reserved.covers(cluster, &candidate.endpoint.subnet_set())
+    };
+    let (mut waiting, mut newcomers): (Vec<_>, Vec<_>) = candidates.into_iter().partition(covers);
+    let age = |(_, candidate): &(&str, Candidate<'_>)| {
+        (candidate.endpoint.created, name_of(candidate.object).to_owned())
+    };
+    waiting.sort_by_cached_key(age);
+    newcomers.sort_by_cached_key(age);
+    let mut accepted = BTreeMap::new();
+    // Copies that overlap each other from earlier on must not lock each other out: the oldest of them goes first.
+    let mut passed_over: BTreeSet<&str> = waiting.iter().map(|(cluster, _)| *cluster).collect();
+    let mut refused = Vec::new();
+    for (cluster, candidate) in waiting {
+        let nets = candidate.endpoint.subnet_set();
+        if reserved.conflict(cluster, &nets, &passed_over).is_some() {
+            refused.push((cluster, candidate));
+        } else {
+            passed_over.remove(cluster);
+            reserved.by_cluster.insert(cluster, nets);
+            accepted.insert(cluster, candidate);
+        }
+    }
+    refused.append(&mut newcomers);
+    let refused = settle(refused, &mut reserved, &mut accepted);
+    let problems = refused.iter().filter_map(|(cluster, candidate)| {
+        let (other, have, net) =
+            reserved.conflict(cluster, &candidate.endpoint.subnet_set(), &BTreeSet::new())?;
+        let what = format!("{net} overlaps {have} of cluster {other}");
+        Some(problem("OverlappingCIDR", candidate.object, "spec.subnets", what, OVERLAP_REMEDY))
+    });
+    let problems = problems.collect();
+    (accepted, problems)
+}
+
+/// Accepts newcomers until none fits any more, because each one that moves away makes room.
+fn settle<'a>(
+    mut waiting: Vec<(&'a str, Candidate<'a>)>,
+    reserved: &mut Reservations<'a>,
+    accepted: &mut BTreeMap<&'a str, Candidate<'a>>,
+) -> Vec<(&'a str, Candidate<'a>)> {
+    loop {
+        let before = waiting.len();
+        let mut refused = Vec::new();
+        for (cluster, candidate) in waiting {
+            let nets = candidate.endpoint.subnet_set();
+            if reserved.conflict(cluster, &nets, &BTreeSet::new()).is_some() {
+                refused.push((cluster, candidate));
+            } else {
+                reserved.by_cluster.insert(cluster, nets);
+                accepted.insert(cluster, candidate);
+            }
+        }
+        if refused.len() == before {
+            return refused;
+        }
+        waiting = refused;
+    }
+}
+
+/// Tells whether a copy whose original is not on the hub stands in for it.
+pub(crate) fn stands_in(copy: &Endpoint, lost: bool) -> bool {
+    lost || is_kept(copy)
+}
