@@ -29,7 +29,7 @@ const NAMESPACES: &str = "package(subm-e2e) + (package(/^subm-(kernel|lab)$/) & 
 pub(crate) const GROUPS: &[Group] = &[
     Group { name: "namespaces", filter: NAMESPACES, lack: namespaces },
     Group { name: "golden", filter: "test(/golden/)", lack: golden },
-    Group { name: "kubectl", filter: "test(/kubectl/)", lack: || program("kubectl") },
+    Group { name: "kubectl", filter: "binary(kubectl)", lack: || program("kubectl") },
     Group { name: "nft", filter: "test(/nft_program/)", lack: || program("nft") },
 ];
 

@@ -12,6 +12,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::tree::Tree;
 
+/// Starts of the names of variables that cargo sets for the program that it runs.
+const OF_THIS_PROGRAM: &[&str] = &["CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_MANIFEST_", "CARGO_PKG_"];
+
 /// A command in the root of the tree that finds the tools which `setup` installed.
 pub(crate) fn command(tree: &Tree, program: &str) -> Result<Command> {
     let tools = tools()?;
@@ -22,6 +25,12 @@ pub(crate) fn command(tree: &Tree, program: &str) -> Result<Command> {
     let joined: OsString = env::join_paths(path).context("PATH holds a name that cannot be joined")?;
     let mut command = Command::new(program);
     command.current_dir(&tree.root).env("PATH", joined);
+    // What `cargo run` tells this program about itself would make build scripts that look at it (ring's) run again,
+    // and rebuild everything above them.
+    let told = env::vars_os().filter_map(|(key, _)| key.into_string().ok());
+    for key in told.filter(|key| OF_THIS_PROGRAM.iter().any(|start| key.starts_with(start))) {
+        command.env_remove(key);
+    }
     Ok(command)
 }
 
