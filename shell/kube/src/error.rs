@@ -172,6 +172,11 @@ impl ApiError {
         matches!(self, Self::Unreachable { .. } | Self::Conflict { .. } | Self::Failed { .. })
     }
 
+    /// Tells whether the refusal concerns the object; otherwise every other request would fare alike.
+    pub const fn is_about_the_object(&self) -> bool {
+        !matches!(self, Self::Unreachable { .. } | Self::Certificate { .. } | Self::Unauthorized { .. })
+    }
+
     /// Tells whether there is no such object.
     pub const fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })

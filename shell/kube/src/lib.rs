@@ -8,8 +8,11 @@
 pub mod access;
 mod certificate;
 pub mod error;
+pub mod hub;
 pub mod key;
+pub mod lease;
 pub mod objects;
+pub mod recorder;
 mod request;
 mod verifier;
 pub mod watch;
@@ -17,8 +20,11 @@ pub mod write;
 
 pub use access::{Access, Connection, HubSettings, InvalidAccess};
 pub use error::{Action, ApiError, Untrusted};
+pub use hub::{HubState, HubSync};
 pub use key::Key;
+pub use lease::{Candidate, Leadership};
 pub use objects::{News, Objects};
+pub use recorder::{Note, Recorder, Severity};
 pub use watch::{Event, Unreadable, Watch};
 pub use write::{Writer, Written};
 

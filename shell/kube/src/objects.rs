@@ -109,6 +109,11 @@ impl<K> Objects<K> {
         self.unreadable.values()
     }
 
+    /// The objects that cannot be read, by key.
+    pub const fn unreadable(&self) -> &BTreeMap<Key, Problem> {
+        &self.unreadable
+    }
+
     /// Why the server cannot be watched at present, if so.
     pub const fn unavailable(&self) -> Option<&ApiError> {
         self.unavailable.as_ref()

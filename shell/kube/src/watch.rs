@@ -52,6 +52,13 @@ pub enum Event<K> {
     Unavailable(ApiError),
 }
 
+impl<K> Event<K> {
+    /// Tells whether the server said this.
+    pub const fn is_contact(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
+}
+
 /// An object that its kind's type does not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreadable {

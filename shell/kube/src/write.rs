@@ -77,27 +77,40 @@ impl Writer {
     /// `live` is what a watch last told of the object: if somebody wrote since, the answer is a conflict.
     pub async fn replace<K>(&self, object: &K, live: Option<&K>) -> Result<Written, ApiError>
     where
-        K: Resource<DynamicType = ()> + Serialize,
+        K: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone,
     {
-        let (key, mut wanted) = (Key::of(object), writable(object));
-        let params = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
+        let mut object = object.clone();
         let Some(live) = live else {
-            let request = requests::<K>(&key.namespace).create(&params, bytes(&wanted));
-            let _: Value = self.connection.ask(action::<K>("create", &key), request).await?;
+            object.meta_mut().resource_version = None;
+            self.put(&object).await?;
             return Ok(Written::Created);
         };
-        let present = writable(live);
+        let (present, wanted) = (writable(live), writable(&object));
         if holds(&present, &wanted) && same_labels(&present, &wanted) {
             return Ok(Written::Unchanged);
         }
-        if let (Some(Value::Object(meta)), Some(version)) =
-            (wanted.get_mut("metadata"), &live.meta().resource_version)
-        {
+        object.meta_mut().resource_version.clone_from(&live.meta().resource_version);
+        self.put(&object).await?;
+        Ok(Written::Changed)
+    }
+
+    /// Creates the object where its metadata has no resource version, else replaces exactly that version; gives what
+    /// the server made of it.
+    pub async fn put<K>(&self, object: &K) -> Result<K, ApiError>
+    where
+        K: Resource<DynamicType = ()> + Serialize + DeserializeOwned,
+    {
+        let (key, mut wanted) = (Key::of(object), writable(object));
+        let params = PostParams { field_manager: Some(self.manager.to_owned()), ..PostParams::default() };
+        let Some(version) = &object.meta().resource_version else {
+            let request = requests::<K>(&key.namespace).create(&params, bytes(&wanted));
+            return self.connection.ask(action::<K>("create", &key), request).await;
+        };
+        if let Some(Value::Object(meta)) = wanted.get_mut("metadata") {
             meta.insert("resourceVersion".to_owned(), Value::from(version.as_str()));
         }
         let request = requests::<K>(&key.namespace).replace(&key.name, &params, bytes(&wanted));
-        let _: Value = self.connection.ask(action::<K>("update", &key), request).await?;
-        Ok(Written::Changed)
+        self.connection.ask(action::<K>("update", &key), request).await
     }
 
     /// Changes some fields of an object that is somebody else's (JSON merge patch, RFC 7396).
@@ -116,12 +129,18 @@ impl Writer {
     where
         K: Resource<DynamicType = ()>,
     {
-        let (key, meta) = (Key::of(seen), seen.meta());
-        let preconditions =
-            Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
+        let (uid, resource_version) = (seen.meta().uid.clone(), seen.meta().resource_version.clone());
+        self.delete_version::<K>(&Key::of(seen), Preconditions { uid, resource_version }).await
+    }
+
+    /// Deletes what has this key and fulfils these preconditions; what is gone already is no error.
+    pub async fn delete_version<K>(&self, key: &Key, preconditions: Preconditions) -> Result<(), ApiError>
+    where
+        K: Resource<DynamicType = ()>,
+    {
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
         let request = requests::<K>(&key.namespace).delete(&key.name, &params);
-        match self.connection.ask::<Value>(action::<K>("delete", &key), request).await {
+        match self.connection.ask::<Value>(action::<K>("delete", key), request).await {
             Err(error) if !error.is_not_found() => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }
