@@ -74,21 +74,25 @@ impl FieldSet {
             (Value::Array(old), Value::Array(items))
                 if !items.is_empty() && list_kind(trail) != ListKind::Atomic =>
             {
-                let kind = list_kind(trail);
-                let mut set = Self::default();
-                for item in items {
-                    let Some(name) = element(kind, item) else { return Self::leaf() };
-                    let before = old.iter().find(|old| element(kind, old).as_deref() == Some(&name));
-                    let below = before.map_or_else(
-                        || Self { member: true, ..Self::of(item, &trail.item()) },
-                        |before| Self::changed(before, item, &trail.item()),
-                    );
-                    set.add_child(name, below);
-                }
-                set
+                Self::changed_elements(old, items, trail)
             }
             _ => Self::of(new, trail),
         }
+    }
+
+    fn changed_elements(old: &[Value], items: &[Value], trail: &Trail<'_>) -> Self {
+        let kind = list_kind(trail);
+        let mut set = Self::default();
+        for item in items {
+            let Some(name) = element(kind, item) else { return Self::leaf() };
+            let before = old.iter().find(|old| element(kind, old).as_deref() == Some(&name));
+            let below = before.map_or_else(
+                || Self { member: true, ..Self::of(item, &trail.item()) },
+                |before| Self::changed(before, item, &trail.item()),
+            );
+            set.add_child(name, below);
+        }
+        set
     }
 
     fn add_child(&mut self, name: String, child: Self) {

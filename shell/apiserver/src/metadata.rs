@@ -38,8 +38,16 @@ pub(crate) fn normalise(place: &Place, object: &mut Value) -> Result<(), Refusal
         }
         root.insert(field.to_owned(), json!(expected));
     }
-    if !root.get("metadata").is_none_or(|metadata| metadata.is_object() || metadata.is_null()) {
-        return bad("metadata must be a JSON object".to_owned());
+    for field in ["metadata", "spec", "status", "data", "stringData"] {
+        if !root.get(field).is_none_or(|value| value.is_object() || value.is_null()) {
+            return bad(format!("{field} must be a JSON object"));
+        }
+    }
+    for field in ["data", "stringData"] {
+        let entries = root.get(field).and_then(Value::as_object);
+        if let Some((key, _)) = entries.into_iter().flatten().find(|(_, value)| !value.is_string()) {
+            return bad(format!("{field}.{key} must be a string"));
+        }
     }
     let metadata = fields(object);
     metadata.retain(|_, value| !value.is_null());
@@ -195,6 +203,6 @@ pub(crate) fn has_finalizers(object: &Value) -> bool {
 pub(crate) fn uid(mut bytes: [u8; 16]) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

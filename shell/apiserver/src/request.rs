@@ -111,7 +111,10 @@ impl Target {
 
     pub(crate) fn place(&self) -> Place {
         let namespace = self.namespace.as_deref().unwrap_or_default();
-        Place::new(self.kind, namespace, self.name.as_deref().unwrap_or_default())
+        Place {
+            part: self.part,
+            ..Place::new(self.kind, namespace, self.name.as_deref().unwrap_or_default())
+        }
     }
 }
 

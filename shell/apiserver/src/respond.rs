@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::access::{Grant, Verb};
+use crate::apply::Force;
 use crate::discovery;
 use crate::refusal::{Refusal, Stale};
 use crate::request::{self, Change, Form, Query, Target};
 use crate::selector::Selector;
 use crate::serve::Unreachable;
 use crate::server::Shared;
-use crate::store::{Deletion, Effect, Object, Preconditions, Writer};
+use crate::store::{Deletion, Effect, Object, Preconditions, Store, Writer};
 use crate::table::{Carried, partial, table};
 use crate::watch::{self, Scope, Start, Terms};
 
@@ -236,29 +237,38 @@ impl Call {
     fn update(&self) -> Result<Response<Body>, Refusal> {
         let value = request::object(&self.headers, &self.body)?;
         let (writer, place) = (self.writer()?, self.target.place());
-        let object = self.shared.write(|store| store.replace(&place, self.target.part, value, &writer))?;
+        let object = self.shared.write(|store| store.replace(&place, value, &writer))?;
         Ok(self.one(200, &object))
     }
 
     fn patch(&self) -> Result<Response<Body>, Refusal> {
-        let (writer, place, part) = (self.writer()?, self.target.place(), self.target.part);
         match request::change(&self.target, &self.headers, &self.query, &self.body)? {
             Change::Patch(patch) => {
-                let object = self.shared.write(|store| store.patch(&place, part, &patch, &writer))?;
+                let (writer, place) = (self.writer()?, self.target.place());
+                let object = self.shared.write(|store| store.patch(&place, &patch, &writer))?;
                 Ok(self.one(200, &object))
             }
             Change::Apply(value, force) => {
-                let (code, object) = self.shared.write(|store| {
-                    let exists = store.get(place.kind, &place.namespace, &place.name).is_some();
-                    if !exists {
-                        self.grant.user.authorise(&self.target.action(Verb::Create))?;
-                    }
-                    let object = store.apply(&place, part, value, force, &writer)?;
-                    Ok((if exists { 200 } else { 201 }, object))
-                })?;
+                let writer = self.writer()?;
+                let (code, object) = self.shared.write(|store| self.apply(store, value, force, &writer))?;
                 Ok(self.one(code, &object))
             }
         }
+    }
+
+    fn apply(
+        &self,
+        store: &mut Store,
+        value: Value,
+        force: Force,
+        writer: &Writer,
+    ) -> Result<(u16, Arc<Object>), Refusal> {
+        let place = self.target.place();
+        let code = if store.find(&place).is_ok() { 200 } else { 201 };
+        if code == 201 {
+            self.grant.user.authorise(&self.target.action(Verb::Create))?;
+        }
+        Ok((code, store.apply(&place, value, force, writer)?))
     }
 
     fn delete(&self) -> Result<Response<Body>, Refusal> {

@@ -47,6 +47,7 @@ impl Selector {
     }
 
     /// Adds that the object must have this name.
+    #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.fields.push(FieldTerm {
             field: "metadata.name".to_owned(),

@@ -89,38 +89,27 @@ impl ApiServer {
 }
 
 async fn connection(service: Service, stream: TcpStream, tls: ServerTls) {
+    if let Err(error) = converse(service, stream, tls).await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn converse(service: Service, stream: TcpStream, tls: ServerTls) -> Result<(), BoxError> {
     let faults = service.shared.faults().clone();
     if faults.pass().await == Link::Refused {
         // Without lingering, the peer sees a reset.
-        if let Err(error) = SockRef::from(&stream).set_linger(Some(Duration::ZERO)) {
-            tracing::debug!(%error, "cannot reset a connection");
-        }
-        return;
+        return Ok(SockRef::from(&stream).set_linger(Some(Duration::ZERO))?);
     }
-    if let Err(error) = tune(&stream) {
-        tracing::debug!(%error, "cannot tune a connection");
-    }
-    let handshake = tokio::time::timeout(Duration::from_secs(30), tls.0.accept(stream));
-    let stream = match handshake.await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "TLS handshake failed");
-            return;
-        }
-        Err(_) => return,
-    };
+    tune(&stream)?;
+    let stream = tokio::time::timeout(Duration::from_secs(30), tls.0.accept(stream)).await??;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(10_000);
     let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut link = faults.link();
     tokio::select! {
-        result = served => {
-            if let Err(error) = result {
-                tracing::debug!(%error, "connection ended");
-            }
-        }
-        _ = link.wait_for(|link| *link == Link::Refused) => {}
+        result = served => result,
+        _ = link.wait_for(|link| *link == Link::Refused) => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::access::{Admission, Credential, Credentials};
 use crate::apply::Force;
 use crate::faults::Faults;
 use crate::kinds::KindId;
-use crate::patch::{Part, Patch};
+use crate::patch::Patch;
 use crate::refusal::Refusal;
 use crate::store::{Deletion, Effect, Object, Place, Preconditions, Store, Writer};
 
@@ -90,7 +90,7 @@ impl Builder {
 impl ApiServer {
     /// Starts to describe a server.
     pub fn builder() -> Builder {
-        Builder { credentials: Credentials::default(), history: 4096, bookmarks: Duration::from_secs(60) }
+        Builder { credentials: Credentials::default(), history: 4096, bookmarks: Duration::from_mins(1) }
     }
 
     /// Reads and writes without HTTP, as an administrator.
@@ -213,19 +213,19 @@ impl Objects {
     /// Replaces an object.
     pub fn replace(&self, object: Value) -> Result<Arc<Object>, Refusal> {
         let place = place_of(&object)?;
-        self.write(|store, writer| store.replace(&place, Part::Whole, object, writer))
+        self.write(|store, writer| store.replace(&place, object, writer))
     }
 
     /// Replaces the status of an object.
     pub fn replace_status(&self, object: Value) -> Result<Arc<Object>, Refusal> {
         let place = place_of(&object)?;
-        self.write(|store, writer| store.replace(&place, Part::Status, object, writer))
+        self.write(|store, writer| store.replace(&place.status(), object, writer))
     }
 
     /// Applies an object, taking over fields of others.
     pub fn apply(&self, object: Value) -> Result<Arc<Object>, Refusal> {
         let place = place_of(&object)?;
-        self.write(|store, writer| store.apply(&place, Part::Whole, object, Force::Yes, writer))
+        self.write(|store, writer| store.apply(&place, object, Force::Yes, writer))
     }
 
     /// Merges a change into an object.
@@ -237,7 +237,7 @@ impl Objects {
         patch: Value,
     ) -> Result<Arc<Object>, Refusal> {
         let place = Place::new(kind_named(resource)?, namespace, name);
-        self.write(|store, writer| store.patch(&place, Part::Whole, &Patch::Merge(patch), writer))
+        self.write(|store, writer| store.patch(&place, &Patch::Merge(patch), writer))
     }
 
     /// Deletes an object.

@@ -24,7 +24,7 @@ pub use write::{Effect, Place, Writer};
 /// Everything that the server keeps.
 #[derive(Debug)]
 pub struct Store {
-    shelves: Vec<Shelf>,
+    collections: Vec<Collection>,
     version: u64,
     seed: [u8; 16],
     history: usize,
@@ -32,7 +32,7 @@ pub struct Store {
 
 /// The objects of one kind and what happened to them lately.
 #[derive(Debug, Default)]
-struct Shelf {
+struct Collection {
     objects: BTreeMap<String, Arc<Object>>,
     log: VecDeque<Arc<Event>>,
     /// The newest version that is no longer in the log.
@@ -47,8 +47,8 @@ fn key(namespace: &str, name: &str) -> String {
 impl Store {
     /// An empty store that counts on from `version`, draws uids from `seed` and keeps `history` events per kind.
     pub fn new(seed: [u8; 16], version: u64, history: usize) -> Self {
-        let shelf = || Shelf { forgotten: version, latest: version, ..Shelf::default() };
-        Self { shelves: KindId::all().map(|_| shelf()).collect(), version, seed, history }
+        let empty = || Collection { forgotten: version, latest: version, ..Collection::default() };
+        Self { collections: KindId::all().map(|_| empty()).collect(), version, seed, history }
     }
 
     /// The version of the latest write.
@@ -58,21 +58,21 @@ impl Store {
 
     /// The version of the latest write to a kind.
     pub fn latest(&self, kind: KindId) -> u64 {
-        self.shelf(kind).latest
+        self.collection(kind).latest
     }
 
     /// How many objects there are of a kind.
     pub fn count(&self, kind: KindId) -> usize {
-        self.shelf(kind).objects.len()
+        self.collection(kind).objects.len()
     }
 
-    fn shelf(&self, kind: KindId) -> &Shelf {
-        &self.shelves[kind.index()]
+    fn collection(&self, kind: KindId) -> &Collection {
+        &self.collections[kind.index()]
     }
 
     /// One object; the namespace of a cluster-scoped one is empty.
     pub fn get(&self, kind: KindId, namespace: &str, name: &str) -> Option<&Arc<Object>> {
-        self.shelf(kind).objects.get(&key(namespace, name))
+        self.collection(kind).objects.get(&key(namespace, name))
     }
 
     /// The objects of a kind, of one namespace or of all.
@@ -82,7 +82,7 @@ impl Store {
         namespace: Option<&str>,
     ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
         let prefix = namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
-        let objects = &self.shelf(kind).objects;
+        let objects = &self.collection(kind).objects;
         objects
             .range(prefix.clone()..)
             .take_while(move |(key, _)| key.starts_with(&prefix))
@@ -91,20 +91,20 @@ impl Store {
 
     /// What happened to a kind after a version, oldest first.
     pub fn since(&self, kind: KindId, version: u64) -> Result<impl Iterator<Item = &Arc<Event>>, Refusal> {
-        let shelf = self.shelf(kind);
+        let collection = self.collection(kind);
         // INVARIANT: versions never repeat in one store, so one that lies ahead comes from another and proves nothing.
-        if version < shelf.forgotten || version > self.version {
-            return Err(Refusal::Expired { asked: version, oldest: shelf.forgotten });
+        if version < collection.forgotten || version > self.version {
+            return Err(Refusal::Expired { asked: version, oldest: collection.forgotten });
         }
-        let start = shelf.log.partition_point(|event| event.object.version() <= version);
-        Ok(shelf.log.range(start..))
+        let start = collection.log.partition_point(|event| event.object.version() <= version);
+        Ok(collection.log.range(start..))
     }
 
     /// Forgets the history of every kind: a watch that has not seen all of it gets `Expired`.
     pub fn compact(&mut self) {
-        for shelf in &mut self.shelves {
-            shelf.log.clear();
-            shelf.forgotten = shelf.latest;
+        for collection in &mut self.collections {
+            collection.log.clear();
+            collection.forgotten = collection.latest;
         }
     }
 
@@ -126,8 +126,8 @@ impl Store {
     fn insert(&mut self, kind: KindId, value: &Value) -> Arc<Object> {
         let version = self.next_version();
         let object = Arc::new(Object::new(kind, version, value));
-        let shelf = &mut self.shelves[kind.index()];
-        let previous = shelf.objects.insert(key(object.namespace(), object.name()), Arc::clone(&object));
+        let collection = &mut self.collections[kind.index()];
+        let previous = collection.objects.insert(key(object.namespace(), object.name()), Arc::clone(&object));
         let change = if previous.is_some() { Change::Modified } else { Change::Added };
         self.record(kind, Event::new(change, Arc::clone(&object), previous));
         object
@@ -136,19 +136,19 @@ impl Store {
     fn remove(&mut self, kind: KindId, object: &Object) -> Arc<Object> {
         let version = self.next_version();
         let last = Arc::new(Object::new(kind, version, &object.value()));
-        let shelf = &mut self.shelves[kind.index()];
-        let previous = shelf.objects.remove(&key(object.namespace(), object.name()));
+        let collection = &mut self.collections[kind.index()];
+        let previous = collection.objects.remove(&key(object.namespace(), object.name()));
         self.record(kind, Event::new(Change::Deleted, Arc::clone(&last), previous));
         last
     }
 
     fn record(&mut self, kind: KindId, event: Event) {
-        let shelf = &mut self.shelves[kind.index()];
-        shelf.latest = event.object.version();
-        shelf.log.push_back(Arc::new(event));
-        while shelf.log.len() > self.history {
-            if let Some(oldest) = shelf.log.pop_front() {
-                shelf.forgotten = oldest.object.version();
+        let collection = &mut self.collections[kind.index()];
+        collection.latest = event.object.version();
+        collection.log.push_back(Arc::new(event));
+        while collection.log.len() > self.history {
+            if let Some(oldest) = collection.log.pop_front() {
+                collection.forgotten = oldest.object.version();
             }
         }
     }

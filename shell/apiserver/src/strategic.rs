@@ -60,15 +60,14 @@ fn merge_field(
         Value::Null => {
             fields.remove(name);
         }
-        Value::Array(items) => match (list_kind(&below), fields.get_mut(name)) {
-            (kind @ (ListKind::Set | ListKind::Map(_)), Some(Value::Array(target))) => {
-                merge_list(target, items, kind, &below)?;
+        Value::Array(items) => {
+            let kind = list_kind(&below);
+            if let Some(Value::Array(target)) = fields.get_mut(name).filter(|_| kind != ListKind::Atomic) {
+                return merge_list(target, items, kind, &below);
             }
-            _ => {
-                let kept = items.iter().filter(|item| item.get("$patch").is_none()).cloned().collect();
-                fields.insert(name.to_owned(), Value::Array(kept));
-            }
-        },
+            let kept = items.iter().filter(|item| item.get("$patch").is_none()).cloned().collect();
+            fields.insert(name.to_owned(), Value::Array(kept));
+        }
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
             let target = fields.entry(name).or_insert(Value::Null);
             merge_value(target, value, &below)?;

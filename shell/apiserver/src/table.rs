@@ -31,7 +31,7 @@ pub(crate) fn table(
     carried: Carried,
     now: Timestamp,
 ) -> Value {
-    let rows: Vec<_> = objects.map(|object| row(kind, object, carried, now)).collect();
+    let rows: Vec<_> = objects.map(|object| row(kind, &object, carried, now)).collect();
     json!({
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
@@ -48,19 +48,19 @@ fn columns(kind: KindId) -> Vec<Value> {
     std::iter::once(first).chain(others).collect()
 }
 
-fn row(kind: KindId, object: Value, carried: Carried, now: Timestamp) -> Value {
+fn row(kind: KindId, object: &Value, carried: Carried, now: Timestamp) -> Value {
     let name = object.pointer("/metadata/name").cloned().unwrap_or_default();
     let cells = kind.columns.iter().map(|column| match column.cell {
         Cell::Path(path) => {
             object.pointer(&format!("/{}", path.replace('.', "/"))).cloned().unwrap_or_else(|| json!(""))
         }
-        Cell::Age => json!(age(&object, now)),
-        Cell::With(cell) => cell(&object),
+        Cell::Age => json!(age(object, now)),
+        Cell::With(cell) => cell(object),
     });
     let cells: Vec<_> = std::iter::once(name).chain(cells).collect();
     match carried {
         Carried::Nothing => json!({"cells": cells}),
-        Carried::Metadata => json!({"cells": cells, "object": partial(&object)}),
+        Carried::Metadata => json!({"cells": cells, "object": partial(object)}),
         Carried::Object => json!({"cells": cells, "object": object}),
     }
 }
@@ -91,12 +91,12 @@ fn rough(duration: SignedDuration) -> String {
     };
     match seconds {
         ..120 => format!("{seconds}s"),
-        ..600 => two(minutes, "m", seconds % 60, "s"),
-        ..10_800 => format!("{minutes}m"),
-        ..28_800 => two(hours, "h", minutes % 60, "m"),
-        ..172_800 => format!("{hours}h"),
-        ..691_200 => two(days, "d", hours % 24, "h"),
-        ..63_072_000 => format!("{days}d"),
+        120..600 => two(minutes, "m", seconds % 60, "s"),
+        600..10_800 => format!("{minutes}m"),
+        10_800..28_800 => two(hours, "h", minutes % 60, "m"),
+        28_800..172_800 => format!("{hours}h"),
+        172_800..691_200 => two(days, "d", hours % 24, "h"),
+        691_200..63_072_000 => format!("{days}d"),
         _ => two(days / 365, "y", days % 365, "d"),
     }
 }

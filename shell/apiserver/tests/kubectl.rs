@@ -1,6 +1,8 @@
 //! kubectl works against the server. These tests need `kubectl` in the path; where it is missing they are to be left
 //! out by filter.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::process::{Command, Output};
 
 use serde_json::json;
@@ -78,6 +80,11 @@ async fn objects_are_applied_shown_and_deleted() {
     assert_eq!(table[1][..2], ["a", "1"]);
     let all = columns(&kubectl.run("get configmaps -A").await);
     assert_eq!(all[1][..2], ["default", "a"]);
+    kubectl.served.server.store().create(config_map("b", "1")).unwrap();
+    let followed = kubectl.output("get configmaps --watch --request-timeout=2s").await;
+    let followed = columns(&String::from_utf8(followed.stdout).unwrap());
+    let names: Vec<_> = followed.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(names, ["NAME", "a", "b"]);
     assert_eq!(kubectl.run("delete configmap a").await, "configmap \"a\" deleted\n");
     assert!(kubectl.fail("get configmap a").await.contains("(NotFound): configmaps \"a\" not found"));
 }

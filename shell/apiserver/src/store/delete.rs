@@ -77,7 +77,7 @@ impl Store {
         fields.insert("deletionTimestamp".to_owned(), json!(Draft::time(writer.now)));
         fields.insert("deletionGracePeriodSeconds".to_owned(), json!(0));
         if object.kind() == KindId::namespaces() {
-            value["status"]["phase"] = json!("Terminating");
+            value["status"] = json!({"phase": "Terminating"});
         }
         Deletion::Pending(self.insert(object.kind(), &value))
     }

@@ -38,7 +38,7 @@ pub enum Effect {
     DryRun,
 }
 
-/// The address of an object.
+/// The address of an object, or of its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The kind.
@@ -47,12 +47,21 @@ pub struct Place {
     pub namespace: String,
     /// The name.
     pub name: String,
+    /// The object itself or its status.
+    pub part: Part,
 }
 
 impl Place {
     /// The address of one object.
     pub fn new(kind: KindId, namespace: &str, name: &str) -> Self {
-        Self { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+        Self { kind, namespace: namespace.to_owned(), name: name.to_owned(), part: Part::Whole }
+    }
+
+    /// The status of the object.
+    #[must_use]
+    pub fn status(mut self) -> Self {
+        self.part = Part::Status;
+        self
     }
 
     pub(crate) fn subject(&self) -> Subject {
@@ -188,7 +197,6 @@ impl Store {
     pub fn replace(
         &mut self,
         place: &Place,
-        part: Part,
         mut value: Value,
         writer: &Writer,
     ) -> Result<Arc<Object>, Refusal> {
@@ -199,28 +207,21 @@ impl Store {
             let field = "metadata.resourceVersion";
             return Err(Refusal::invalid(place.subject(), field, "FieldValueInvalid", message));
         }
-        self.admit_change(place, &old, part, Draft { value, managers: None }, writer)
+        self.admit_change(place, &old, Draft { value, managers: None }, writer)
     }
 
     /// Changes an object or its status.
-    pub fn patch(
-        &mut self,
-        place: &Place,
-        part: Part,
-        patch: &Patch,
-        writer: &Writer,
-    ) -> Result<Arc<Object>, Refusal> {
+    pub fn patch(&mut self, place: &Place, patch: &Patch, writer: &Writer) -> Result<Arc<Object>, Refusal> {
         let old = self.find(place)?;
         let mut value = patch.applied_to(place.kind, &place.name, &old.value())?;
         metadata::normalise(place, &mut value)?;
-        self.admit_change(place, &old, part, Draft { value, managers: None }, writer)
+        self.admit_change(place, &old, Draft { value, managers: None }, writer)
     }
 
     /// Applies a configuration; creates the object where there is none.
     pub fn apply(
         &mut self,
         place: &Place,
-        part: Part,
         mut configuration: Value,
         force: Force,
         writer: &Writer,
@@ -232,16 +233,16 @@ impl Store {
         {
             return Err(Refusal::BadRequest("metadata.managedFields must be nil".to_owned()));
         }
-        let identity = writer.identity(place.kind, Operation::Apply, part);
+        let identity = writer.identity(place.kind, Operation::Apply, place.part);
         let old = self.get(place.kind, &place.namespace, &place.name).cloned();
         let live = old.as_ref().map_or(Value::Null, |old| old.value());
-        if old.is_none() && part == Part::Status {
+        if old.is_none() && place.part == Part::Status {
             return Err(Refusal::NotFound(place.subject()));
         }
         let Applied { value, managers } = apply(&place.subject(), &live, &configuration, force, &identity)?;
         let draft = Draft { value, managers: Some(managers) };
         match old {
-            Some(old) => self.admit_change(place, &old, part, draft, writer),
+            Some(old) => self.admit_change(place, &old, draft, writer),
             None if !metadata::text(&configuration, "uid").is_empty() => {
                 Err(Refusal::Conflict(place.subject(), Stale::Modified))
             }
@@ -253,7 +254,6 @@ impl Store {
         &mut self,
         place: &Place,
         old: &Arc<Object>,
-        part: Part,
         draft: Draft,
         writer: &Writer,
     ) -> Result<Arc<Object>, Refusal> {
@@ -262,7 +262,7 @@ impl Store {
         let mut value = draft.value;
         check_fresh(place, old, &before, &value)?;
         let forget = metadata::disowns(&value);
-        keep_what_is_not_written(kind, part, &before, &mut value);
+        keep_what_is_not_written(kind, place.part, &before, &mut value);
         metadata::keep_immutable(&before, &mut value);
         (kind.complete)(&mut value);
         check_shape(place, &mut value)?;
@@ -271,7 +271,7 @@ impl Store {
         let known = Managers::of(&before);
         let managers = draft.managers.unwrap_or_else(|| {
             let mut managers = if forget { Managers::default() } else { known.clone() };
-            managers.note_update(&writer.identity(kind, Operation::Update, part), &before, &value);
+            managers.note_update(&writer.identity(kind, Operation::Update, place.part), &before, &value);
             managers
         });
         let same_content = same_but_for_managers(&before, &value);

@@ -1,8 +1,11 @@
 //! The server as its clients see it: over real TLS, with kube, and in the process.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod apply;
 mod faults;
 mod harness;
 mod members;
 mod objects;
+mod store;
 mod watches;

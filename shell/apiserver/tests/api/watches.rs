@@ -136,9 +136,8 @@ async fn a_reflector_stays_true_through_cut_watches_and_lost_history() {
         let running = tokio::spawn(stream.for_each(|_| async {}));
         tokio::time::timeout(Duration::from_secs(10), reader.wait_until_ready()).await.unwrap().unwrap();
         for round in 0..3 {
-            for number in 0..20 {
-                objects.apply(config_map(&format!("m{number}"), &round.to_string())).unwrap();
-            }
+            let maps = (0..20).map(|number| config_map(&format!("m{number}"), &round.to_string()));
+            maps.for_each(|map| drop(objects.apply(map).unwrap()));
             served.server.faults().cut_watches();
             objects.delete("configmaps", "default", "m0").unwrap();
         }
