@@ -1,0 +1,169 @@
+//! What the running kernel can do, found out by asking it for things that leave no trace.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::OpenOptions;
+
+use nlink::netlink::NlMsgType;
+use nlink::netlink::types::link::IfInfoMsg;
+use subm_plan::nft::priority;
+use subm_plan::nft::{
+    At, Chain, ChainName, Hook, HookType, Match, Policy, Rule, Table, TableFamily, TableName, Verdict,
+};
+use subm_types::Family;
+
+use crate::netlink::{CREATE, EXCLUSIVE};
+use crate::{Kernel, conntrack, nft};
+
+/// Something that a kernel may or may not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Capability {
+    /// Packet filtering and address translation by nftables.
+    Nftables,
+    /// VXLAN devices.
+    Vxlan,
+    /// Bridges.
+    Bridge,
+    /// TUN devices.
+    Tun,
+    /// Listing tracked flows.
+    Conntrack,
+    /// User namespaces for ordinary users.
+    UserNamespaces,
+}
+
+impl Capability {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Nftables, Self::Vxlan, Self::Bridge, Self::Tun, Self::Conntrack, Self::UserNamespaces];
+
+    /// The options that a kernel with it is built with.
+    pub const fn options(self) -> &'static str {
+        match self {
+            Self::Nftables => {
+                "CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_CT"
+            }
+            Self::Vxlan => "CONFIG_VXLAN",
+            Self::Bridge => "CONFIG_BRIDGE",
+            Self::Tun => "CONFIG_TUN",
+            Self::Conntrack => "CONFIG_NF_CONNTRACK, CONFIG_NF_CT_NETLINK",
+            Self::UserNamespaces => "CONFIG_USER_NS",
+        }
+    }
+
+    /// What to do where it is missing.
+    pub fn remedy(self) -> String {
+        format!("this kernel offers no {self}: load its module or use a kernel with {}", self.options())
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nftables => "nftables",
+            Self::Vxlan => "VXLAN",
+            Self::Bridge => "bridges",
+            Self::Tun => "TUN devices",
+            Self::Conntrack => "listing of tracked flows",
+            Self::UserNamespaces => "user namespaces",
+        })
+    }
+}
+
+/// What a kernel can do, and for what it cannot, what it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities(BTreeMap<Capability, Option<String>>);
+
+impl Capabilities {
+    /// Whether the kernel can do this.
+    pub fn has(&self, capability: Capability) -> bool {
+        self.0.get(&capability).is_some_and(Option::is_none)
+    }
+
+    /// What it cannot do, and what it said.
+    pub fn missing(&self) -> impl Iterator<Item = (Capability, &str)> {
+        self.0.iter().filter_map(|(capability, said)| Some((*capability, said.as_deref()?)))
+    }
+}
+
+impl Kernel {
+    /// Finds out what the kernel can do here, with the rights of this process. It leaves no trace.
+    pub fn probe(&self) -> Capabilities {
+        let answer = |capability| {
+            let said = match capability {
+                Capability::Nftables => self.probe_nftables(),
+                Capability::Vxlan => self.probe_link("vxlan"),
+                Capability::Bridge => self.probe_link("bridge"),
+                Capability::Tun => probe_tun(),
+                Capability::Conntrack => self.probe_conntrack(),
+                Capability::UserNamespaces => probe_user_namespaces(),
+            };
+            (capability, said)
+        };
+        Capabilities(Capability::ALL.into_iter().map(answer).collect())
+    }
+
+    /// Loads a table with what ours need, and takes it away again.
+    fn probe_nftables(&self) -> Option<String> {
+        let Some(filter) = &self.nft else { return Some("no netfilter sockets".to_owned()) };
+        let name = TableName { family: TableFamily::Inet, name: "submariner-probe".to_owned() };
+        let mut table = Table::new(name.clone());
+        let hook = Hook {
+            kind: HookType::Nat,
+            at: At::Postrouting,
+            priority: priority::IDENTITY,
+            policy: Policy::Accept,
+        };
+        // No draw out of one is number one: nothing is ever translated by it.
+        let never = Match::Random { of: 1, is: 1 };
+        let rule = Rule::new([never], Verdict::SnatToSelf(Family::V4), "probe");
+        table.chains.insert(ChainName("probe".to_owned()), Chain { hook: Some(hook), rules: vec![rule] });
+        let loaded = self.netlink.wait(nft::replace(filter, &table));
+        let removed = self.netlink.wait(nft::delete(filter, &name));
+        loaded.and(removed).err().map(|error| error.to_string())
+    }
+
+    /// KERNEL: for a known kind the kernel misses the attributes or the name, for an unknown one it says
+    /// EOPNOTSUPP; so the request is made to fail either way.
+    fn probe_link(&self, kind: &str) -> Option<String> {
+        const NAME: u16 = 3;
+        const ADDRESS: u16 = 1;
+        const INFO: u16 = 18;
+        let mut request = self.netlink.change(NlMsgType::RTM_NEWLINK, CREATE | EXCLUSIVE);
+        request.append(&IfInfoMsg::new());
+        request.append_attr_str(NAME, "subm-probe");
+        request.append_attr(ADDRESS, &[1, 0, 0, 0, 0, 1]);
+        let info = request.nest_start(INFO);
+        request.append_attr_str(1, kind);
+        request.nest_end(info);
+        match self.netlink.send(request) {
+            Err(error) if error.is_not_supported() || error.is_permission_denied() => Some(error.to_string()),
+            Ok(()) | Err(_) => None,
+        }
+    }
+
+    fn probe_conntrack(&self) -> Option<String> {
+        let Some(connection) = &self.conntrack else { return Some("no netfilter sockets".to_owned()) };
+        let listed =
+            self.netlink.wait(conntrack::wrong_flows(connection, &std::collections::BTreeSet::new()));
+        listed.err().map(|error| error.to_string())
+    }
+}
+
+fn probe_tun() -> Option<String> {
+    let opened = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    opened.err().map(|error| format!("/dev/net/tun: {error}"))
+}
+
+fn probe_user_namespaces() -> Option<String> {
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    if number("/proc/sys/user/max_user_namespaces").is_none_or(|most| most == 0) {
+        return Some("user.max_user_namespaces is 0 or missing".to_owned());
+    }
+    let refused = ["kernel/unprivileged_userns_clone", "kernel/apparmor_restrict_unprivileged_userns"];
+    let [clone, restricted] = refused.map(|path| number(&format!("/proc/sys/{path}")));
+    if clone == Some(0) {
+        return Some("kernel.unprivileged_userns_clone is 0".to_owned());
+    }
+    (restricted == Some(1)).then(|| "kernel.apparmor_restrict_unprivileged_userns is 1".to_owned())
+}

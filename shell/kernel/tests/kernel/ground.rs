@@ -1,0 +1,264 @@
+//! Namespaces, plans and foreign hands for tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::net::IpAddr;
+use std::process::{Command, Stdio};
+
+use ipnet::IpNet;
+use nix::sched::{CloneFlags, unshare};
+use subm_kernel::Kernel;
+use subm_plan::nft::{
+    AddressTest, At, Chain, ChainName, Elements, Hook, HookType, L4, Match, Policy, PortTest,
+    Rule as NftRule, Set, SetName, Side, Table, Verdict, priority,
+};
+use subm_plan::{
+    FdbEntry, Link, LinkKind, Neighbour, NodePlan, NodeState, Owner, Route, RouteKey, RouteProtocol,
+    RouteTarget, Rule, RuleSelector, Scope, Step, SysctlKey, TableId, Vxlan, World, diff,
+};
+use subm_types::{CidrSet, Family, IfName, MacAddress, Mtu};
+
+/// Runs a test on a thread that owns a fresh network namespace; the kernel frees it when the thread ends.
+pub(crate) fn in_fresh_namespace<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
+    std::thread::spawn(move || {
+        if unshare(CloneFlags::CLONE_NEWNET).is_err() {
+            panic!("a network namespace of one's own needs root, or `unshare -Urn` around the tests");
+        }
+        test()
+    })
+    .join()
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+pub(crate) fn name(text: &str) -> IfName {
+    text.parse().unwrap()
+}
+
+pub(crate) fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+pub(crate) fn networks(text: &str) -> CidrSet {
+    text.split_whitespace().map(net).collect()
+}
+
+pub(crate) fn scope() -> Scope {
+    Scope::of(Owner("test"), RouteProtocol(90), &["subm0", "subm1", "subm-br"])
+}
+
+pub(crate) fn mac(last: u8) -> MacAddress {
+    MacAddress([2, 0, 0, 0, 0, last])
+}
+
+pub(crate) fn vxlan(vni: u32, local: &str) -> Link {
+    let kind = LinkKind::Vxlan(Vxlan { vni, port: 4800, local: Some(ip(local)), dev: None });
+    Link { kind, mtu: Some(Mtu(1400)), mac: Some(mac(1)) }
+}
+
+pub(crate) fn key(table: u32, dst: &str, metric: u32) -> RouteKey {
+    RouteKey { table: TableId(table), dst: net(dst), metric }
+}
+
+pub(crate) fn route(dev: &str, via: Option<&str>, src: Option<&str>, mtu: Option<u32>) -> Route {
+    let target = RouteTarget::Link { dev: name(dev), via: via.map(ip) };
+    Route { target, src: src.map(ip), mtu: mtu.map(Mtu) }
+}
+
+pub(crate) fn rule(family: Family, priority: u32, table: u32) -> Rule {
+    Rule { family, priority, selector: RuleSelector::default(), table: TableId(table) }
+}
+
+/// A table with every match and verdict that plans can say.
+pub(crate) fn table() -> Table {
+    let set = |text: &str| SetName(text.to_owned());
+    let (v4, v6, own, other) = (set("remote4"), set("remote6"), set("cables"), ChainName("other".to_owned()));
+    let to = |test| Match::Address(Side::Destination, test);
+    let from = |test| Match::Address(Side::Source, test);
+    let nft = |matches: Vec<Match>, verdict, comment: &'static str| NftRule::new(matches, verdict, comment);
+    let hook = |kind, at, priority, policy| Some(Hook { kind, at, priority, policy });
+    let mut table = Table::new(scope().table);
+    table
+        .sets
+        .insert(v4.clone(), Set::networks(Family::V4, &networks("10.2.0.0/16 10.4.0.0/15 192.0.2.7/32")));
+    table.sets.insert(v6.clone(), Set::networks(Family::V6, &networks("fd00:2::/48 fd00:8::/64")));
+    table.sets.insert(own.clone(), Set::interfaces([name("subm0"), name("fifteen-bytes-x")]));
+    table.sets.insert(set("empty"), Set { elements: Elements::Networks(Family::V4, CidrSet::default()) });
+    let source = Chain {
+        hook: hook(HookType::Nat, At::Postrouting, priority::IDENTITY, Policy::Accept),
+        rules: vec![
+            nft(
+                vec![
+                    from(AddressTest::NotIn(Family::V4, v4.clone())),
+                    to(AddressTest::In(Family::V4, v4.clone())),
+                ],
+                Verdict::SnatToSelf(Family::V4),
+                "keep the source",
+            ),
+            nft(
+                vec![to(AddressTest::In(Family::V6, v6.clone()))],
+                Verdict::SnatToSelf(Family::V6),
+                "keep it too",
+            ),
+            nft(vec![to(AddressTest::Net(net("10.9.0.0/17")))], Verdict::Snat(ip("10.0.0.7")), "one address"),
+            nft(vec![to(AddressTest::Net(net("fd00:9::/61")))], Verdict::Snat(ip("fd00::7")), "one of six"),
+            nft(vec![Match::Oif(name("subm0"))], Verdict::Masquerade, "the link's"),
+        ],
+    };
+    let destination = Chain {
+        hook: hook(HookType::Nat, At::Prerouting, priority::DSTNAT, Policy::Accept),
+        rules: vec![
+            nft(
+                vec![
+                    to(AddressTest::Net(net("10.96.0.1/32"))),
+                    Match::Port(L4::Tcp, Side::Destination, PortTest::Is(80)),
+                    Match::Random { of: 3, is: 1 },
+                ],
+                Verdict::Dnat(ip("10.0.0.9"), Some(8080)),
+                "a service",
+            ),
+            nft(
+                vec![
+                    to(AddressTest::Net(net("fd00:96::1/128"))),
+                    Match::Port(L4::Udp, Side::Source, PortTest::Is(53)),
+                ],
+                Verdict::Dnat(ip("fd00::9"), Some(5353)),
+                "a service of six",
+            ),
+            nft(
+                vec![to(AddressTest::Net(net("10.96.0.2/32")))],
+                Verdict::Dnat(ip("10.0.0.9"), None),
+                "no port",
+            ),
+        ],
+    };
+    let forward = Chain {
+        hook: hook(HookType::Filter, At::Forward, priority::MANGLE, Policy::Drop),
+        rules: vec![
+            nft(
+                vec![Match::Iif(name("eth0")), Match::TcpSyn, Match::Oif(name("subm0"))],
+                Verdict::ClampMss,
+                "fit",
+            ),
+            nft(
+                vec![Match::TcpSyn, from(AddressTest::NotNet(net("10.0.0.0/8")))],
+                Verdict::ClampMssTo(Mtu(1400)),
+                "to",
+            ),
+            nft(vec![Match::OifIn(own.clone())], Verdict::Jump(other.clone()), "go on"),
+            nft(vec![Match::OifNotIn(own)], Verdict::Accept, "others"),
+            nft(
+                vec![Match::NotOif(name("subm0")), to(AddressTest::In(Family::V4, v4))],
+                Verdict::Drop,
+                "leak",
+            ),
+        ],
+    };
+    table.chains.insert(ChainName("source".to_owned()), source);
+    table.chains.insert(ChainName("destination".to_owned()), destination);
+    table.chains.insert(ChainName("forward".to_owned()), forward);
+    table.chains.insert(other, Chain { hook: None, rules: vec![nft(vec![], Verdict::Return, "back")] });
+    table
+}
+
+/// A plan with every kind of object, in both families.
+pub(crate) fn plan() -> NodePlan {
+    let (four, six) = (name("subm0"), name("subm1"));
+    let fdb = |dev: &IfName, mac, dst: &str, port| FdbEntry { dev: dev.clone(), mac, dst: ip(dst), port };
+    let neighbour = |dev: &IfName, address: &str, last| Neighbour {
+        dev: dev.clone(),
+        address: ip(address),
+        mac: mac(last),
+    };
+    NodePlan {
+        links: BTreeMap::from([
+            (four.clone(), vxlan(100, "127.0.0.1")),
+            (six.clone(), vxlan(101, "::1")),
+            (name("subm-br"), Link { kind: LinkKind::Bridge, mtu: Some(Mtu(1300)), mac: Some(mac(3)) }),
+        ]),
+        addresses: BTreeSet::from([
+            (four.clone(), net("240.0.0.1/8")),
+            (four.clone(), net("fd00:240::1/64")),
+            (six.clone(), net("10.240.0.1/24")),
+        ]),
+        sysctls: BTreeMap::from([
+            (SysctlKey::Forwarding(Family::V4), 1),
+            (SysctlKey::Forwarding(Family::V6), 1),
+            (SysctlKey::RpFilter(four.clone()), 2),
+            (SysctlKey::SendRedirects(four.clone()), 0),
+            (SysctlKey::LinkForwarding(Family::V6, six.clone()), 1),
+            (SysctlKey::AddrGenMode(six.clone()), 1),
+        ]),
+        fdb: BTreeSet::from([
+            fdb(&four, MacAddress::ZERO, "10.0.0.2", None),
+            fdb(&four, MacAddress::ZERO, "10.0.0.3", Some(4789)),
+            fdb(&four, mac(2), "10.0.0.2", None),
+            fdb(&six, mac(2), "fd00:1::2", None),
+        ]),
+        neighbours: BTreeSet::from([neighbour(&four, "240.0.0.2", 2), neighbour(&four, "fd00:240::2", 2)]),
+        rules: BTreeSet::from([
+            rule(Family::V4, 101, 1001),
+            rule(Family::V6, 101, 101),
+            Rule {
+                selector: RuleSelector {
+                    from: Some(net("10.1.0.0/16")),
+                    to: Some(net("10.2.0.0/16")),
+                    iif: Some(name("lo")),
+                },
+                ..rule(Family::V4, 100, 100)
+            },
+        ]),
+        routes: BTreeMap::from([
+            (key(1001, "10.2.0.0/16", 100), route("subm0", Some("240.0.0.2"), Some("240.0.0.1"), Some(1350))),
+            (key(1001, "10.2.0.0/16", 0xF000_0000), Route::UNREACHABLE),
+            (key(1001, "0.0.0.0/0", 0), route("subm0", Some("10.77.0.1"), None, None)),
+            (key(100, "10.3.0.0/16", 0), route("subm-br", None, None, None)),
+            (key(101, "fd00:2::/48", 100), route("subm0", Some("fd00:240::2"), Some("fd00:240::1"), None)),
+            (key(101, "fd00:2::/48", 0xF000_0000), Route::UNREACHABLE),
+            (key(254, "10.4.0.0/16", 100), route("subm0", None, None, None)),
+        ]),
+        table: Some(table()),
+        flows: BTreeSet::new(),
+    }
+}
+
+/// Looks, takes the steps, and tells which they were.
+pub(crate) fn converge(kernel: &mut Kernel, plan: &NodePlan) -> Vec<Step> {
+    let steps = kernel.preview(&scope(), plan).unwrap();
+    let applied = kernel.apply(&scope(), &steps);
+    assert_eq!(applied.failures, [], "after {steps:#?}");
+    steps
+}
+
+pub(crate) fn observe(kernel: &mut Kernel, plan: &NodePlan) -> NodeState {
+    kernel.observe(&scope(), plan).unwrap()
+}
+
+/// Converges, and then finds exactly the plan.
+pub(crate) fn reach(kernel: &mut Kernel, plan: &NodePlan) {
+    converge(kernel, plan);
+    let state = observe(kernel, plan);
+    assert_eq!(state.own, NodePlan { flows: BTreeSet::new(), ..plan.clone() });
+    assert_eq!(diff(&state, plan), []);
+}
+
+/// Runs a program of somebody else's, in this thread's namespace.
+pub(crate) fn foreign(command: &str) {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Loads a foreign ruleset.
+pub(crate) fn load(ruleset: &str) {
+    let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    nft.stdin.take().unwrap().write_all(ruleset.as_bytes()).unwrap();
+    assert!(nft.wait().unwrap().success(), "{ruleset}");
+}
+
+/// What a program prints.
+pub(crate) fn listing(command: &str) -> String {
+    String::from_utf8(Command::new("sh").args(["-c", command]).output().unwrap().stdout).unwrap()
+}
