@@ -1,0 +1,201 @@
+//! The writer of the node's RouteAgent object: the only one there is.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
+use subm_api::{RouteAgent, RouteAgentStatus, keys};
+use subm_kube::{Key, Objects, Writer};
+use subm_runtime::Report;
+use subm_runtime::icmp::Probes;
+use subm_types::CableId;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+
+use crate::observed::Seen;
+use crate::status::{Findings, is_news, status};
+use crate::sysctls::{self, Saved};
+use crate::view::State;
+
+/// Changes that follow each other within this time are one write.
+const SETTLE: Duration = Duration::from_millis(200);
+/// What a daemon that has just started does not know yet is not told.
+const PATIENCE: Duration = Duration::from_secs(5);
+const FIRST_DELAY: Duration = Duration::from_secs(1);
+const LAST_DELAY: Duration = Duration::from_secs(30);
+
+/// Where the status comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Sources {
+    pub(crate) state: watch::Receiver<State>,
+    pub(crate) report: watch::Receiver<Report>,
+    pub(crate) probes: watch::Receiver<Probes<CableId>>,
+    pub(crate) seen: watch::Receiver<Seen>,
+    /// The object as it stands.
+    pub(crate) own: watch::Receiver<Objects<RouteAgent>>,
+}
+
+/// Keeps the object true.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    writer: Writer,
+    key: Key,
+    plugin: String,
+    sources: Sources,
+    /// How often mere round-trip times are written.
+    refresh: Duration,
+    begun: Instant,
+}
+
+impl Publisher {
+    pub(crate) fn new(writer: Writer, key: Key, plugin: String, sources: Sources) -> Self {
+        Self { writer, key, plugin, sources, refresh: Duration::from_secs(60), begun: Instant::now() }
+    }
+
+    /// How often mere round-trip times are written.
+    pub(crate) const fn refresh_every(mut self, refresh: Duration) -> Self {
+        self.refresh = refresh;
+        self
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut written = Instant::now();
+        let mut failures = 0_u32;
+        loop {
+            let (due, refresh) = (self.begun + PATIENCE, written + self.refresh);
+            tokio::select! {
+                changed = self.changed() => if changed.is_err() { return },
+                () = sleep_until(refresh) => {}
+                () = sleep_until(due), if Instant::now() < due => {}
+            }
+            sleep(SETTLE).await;
+            let stale = written.elapsed() >= self.refresh;
+            let Some(object) = self.wanted(stale) else {
+                if stale {
+                    written = Instant::now();
+                }
+                continue;
+            };
+            let live = self.live();
+            match self.writer.apply(&object, live.as_ref()).await {
+                Ok(_) => {
+                    if failures > 0 {
+                        info!(object = %self.key, "RouteAgent is written again");
+                    }
+                    (written, failures) = (Instant::now(), 0);
+                }
+                Err(error) => {
+                    if failures == 0 {
+                        warn!(object = %self.key, %error, "RouteAgent cannot be written, trying again");
+                    }
+                    let delay = (FIRST_DELAY * 2_u32.saturating_pow(failures.min(6))).min(LAST_DELAY);
+                    failures = failures.saturating_add(1);
+                    sleep(delay).await;
+                    self.sources.state.mark_changed();
+                }
+            }
+        }
+    }
+
+    async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+        let Sources { state, report, probes, seen, own } = &mut self.sources;
+        tokio::select! {
+            changed = state.changed() => changed,
+            changed = report.changed() => changed,
+            changed = probes.changed() => changed,
+            changed = seen.changed() => changed,
+            changed = own.changed() => changed,
+        }
+    }
+
+    fn live(&self) -> Option<RouteAgent> {
+        self.sources.own.borrow().get(&self.key).cloned()
+    }
+
+    /// The object, if it has to be written. Never before the present one was read: it holds what was saved.
+    fn wanted(&mut self, stale: bool) -> Option<RouteAgent> {
+        if !self.sources.own.borrow_and_update().is_complete() {
+            return None;
+        }
+        let live = self.live();
+        let before = live.as_ref().map(|live| live.status.clone()).unwrap_or_default();
+        let state = self.sources.state.borrow_and_update().clone();
+        let report = self.sources.report.borrow_and_update().clone();
+        let probes = self.sources.probes.borrow_and_update().clone();
+        let seen = self.sources.seen.borrow_and_update().clone();
+        let now = Timestamp::now();
+        let status = match &state.outlook {
+            Some(outlook) => {
+                let found = Findings { outlook, report: &report, probes: &probes };
+                status(&found, &before.conditions, now)
+            }
+            None if self.begun.elapsed() >= PATIENCE => waiting(before.clone(), &state.waiting, now),
+            None => return None,
+        };
+        let saved = with_older(&saved(live.as_ref()), &seen.saved);
+        let object = self.object(status, &saved);
+        let same = live.as_ref().is_some_and(|live| {
+            let annotated = live.metadata.annotations.as_ref();
+            let wanted = object.metadata.annotations.iter().flatten();
+            let same = wanted
+                .into_iter()
+                .all(|(name, value)| annotated.and_then(|all| all.get(name)) == Some(value));
+            same && !is_news(&live.status, &object.status)
+        });
+        (!same || stale).then_some(object)
+    }
+
+    fn object(&self, status: RouteAgentStatus, saved: &Saved) -> RouteAgent {
+        let annotations = [
+            (keys::NETWORK_PLUGIN.to_owned(), self.plugin.clone()),
+            (keys::SAVED_SYSCTLS.to_owned(), sysctls::write(saved)),
+        ];
+        let metadata = ObjectMeta {
+            name: Some(self.key.name.clone()),
+            namespace: Some(self.key.namespace.clone()),
+            annotations: Some(annotations.into()),
+            ..ObjectMeta::default()
+        };
+        RouteAgent { metadata, status }
+    }
+}
+
+/// What the object remembers of kernel parameters.
+pub(crate) fn saved(live: Option<&RouteAgent>) -> Saved {
+    let annotations = live.and_then(|live| live.metadata.annotations.as_ref());
+    let text = annotations.and_then(|annotations| annotations.get(keys::SAVED_SYSCTLS));
+    text.map(|text| sysctls::read(text)).unwrap_or_default()
+}
+
+/// The first value found is the one that counts.
+fn with_older(older: &Saved, newer: &Saved) -> Saved {
+    let mut all = newer.clone();
+    all.extend(older.iter().map(|(key, value)| (key.clone(), *value)));
+    all
+}
+
+/// The last status, with the reason why there is no newer one.
+fn waiting(before: RouteAgentStatus, reasons: &[String], now: Timestamp) -> RouteAgentStatus {
+    let message = format!("nothing is planned: {}", reasons.join("; "));
+    let mut conditions = before.conditions;
+    let since = conditions.iter().find(|old| old.type_ == "Ready" && old.status == "False");
+    let since = since.map_or(Time(now), |old| old.last_transition_time.clone());
+    conditions.retain(|condition| condition.type_ != "Ready");
+    conditions.push(Condition {
+        type_: "Ready".to_owned(),
+        status: "False".to_owned(),
+        reason: "Waiting".to_owned(),
+        message: message.clone(),
+        last_transition_time: since,
+        observed_generation: None,
+    });
+    conditions.sort_by(|one, other| one.type_.cmp(&other.type_));
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    RouteAgentStatus {
+        version,
+        status_failure: message,
+        remote_endpoints: before.remote_endpoints,
+        conditions,
+    }
+}
