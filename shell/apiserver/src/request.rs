@@ -94,7 +94,13 @@ impl Target {
         }
     }
 
-    pub(crate) fn action(&self, verb: Verb) -> Action<'_> {
+    pub(crate) fn action<'a>(&'a self, verb: Verb, query: &'a Query) -> Action<'a> {
+        let name = match (&self.name, verb) {
+            (Some(name), _) => name,
+            (None, Verb::List | Verb::Watch | Verb::DeleteCollection) => query.selected_name(),
+            // INVARIANT: creation reads its name from the body, so a rule for one name never allows it.
+            (None, Verb::Get | Verb::Create | Verb::Update | Verb::Patch | Verb::Delete) => "",
+        };
         Action {
             verb,
             kind: self.kind,
@@ -105,7 +111,7 @@ impl Target {
                 (None, Some(name)) if self.kind == KindId::namespaces() => name,
                 (None, _) => "",
             },
-            name: self.name.as_deref().unwrap_or_default(),
+            name,
         }
     }
 
@@ -127,6 +133,14 @@ impl Query {
 
     pub(crate) fn text(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// COMPAT: a rule for one name also allows to list and watch by that name.
+    fn selected_name(&self) -> &str {
+        let mut terms = self.text("fieldSelector").split(',');
+        terms
+            .find_map(|term| term.trim().strip_prefix("metadata.name="))
+            .map_or("", |name| name.trim_start_matches('='))
     }
 
     pub(crate) fn says(&self, name: &str) -> bool {
@@ -263,6 +277,21 @@ mod tests {
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_collection_narrowed_to_a_name_is_asked_for_by_that_name() {
+        let target = Target::parse("/api/v1/namespaces/a/pods").unwrap();
+        let asked = |verb, uri: &str| {
+            let query = Query::parse(&uri.parse().unwrap()).unwrap();
+            target.action(verb, &query).name.to_owned()
+        };
+        let name = |uri| asked(Verb::Watch, uri);
+        assert_eq!(asked(Verb::Create, "/x?fieldSelector=metadata.name%3Dp"), "");
+        assert_eq!(name("/x?fieldSelector=spec.nodeName%3Dn,metadata.name%3Dp"), "p");
+        assert_eq!(name("/x?fieldSelector=metadata.name%3D%3Dp"), "p");
+        assert_eq!(name("/x?fieldSelector=metadata.name!%3Dp"), "");
+        assert_eq!(name("/x"), "");
     }
 
     #[test]

@@ -75,7 +75,7 @@ async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Respons
     let target = Target::parse(path)?;
     let query = Query::parse(&parts.uri)?;
     let verb = target.verb(&parts.method, &query)?;
-    grant.user.authorise(&target.action(verb))?;
+    grant.user.authorise(&target.action(verb, &query))?;
     let form = Form::negotiate(&parts.headers)?;
     let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| Refusal::TooLarge(LARGEST_BODY))?;
     let writes = !matches!(verb, Verb::Get | Verb::List | Verb::Watch);
@@ -266,7 +266,7 @@ impl Call {
         let place = self.target.place();
         let code = if store.find(&place).is_ok() { 200 } else { 201 };
         if code == 201 {
-            self.grant.user.authorise(&self.target.action(Verb::Create))?;
+            self.grant.user.authorise(&self.target.action(Verb::Create, &self.query))?;
         }
         Ok((code, store.apply(&place, value, force, writer)?))
     }
