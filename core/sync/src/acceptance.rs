@@ -13,6 +13,8 @@ use crate::sides::Sides;
 pub(crate) struct Candidate<'a> {
     pub(crate) object: &'a Endpoint,
     pub(crate) endpoint: subm_types::Endpoint,
+    /// When the cluster joined, in seconds since the Unix epoch: a takeover does not change its turn.
+    pub(crate) joined: i64,
 }
 
 impl Candidate<'_> {
@@ -24,12 +26,12 @@ impl Candidate<'_> {
 }
 
 /// Checks an Endpoint of the hub by itself: form, origin, the cluster's own networks, ours.
-pub(crate) fn check<'a>(
+pub(crate) fn check(
     sides: &Sides<'_>,
     claims: Option<&Claims>,
     protected: &CidrSet,
-    object: &'a Endpoint,
-) -> Result<Candidate<'a>, Vec<Problem>> {
+    object: &Endpoint,
+) -> Result<subm_types::Endpoint, Vec<Problem>> {
     let cluster = origin(object).unwrap_or_default();
     if object.spec.cluster_id != cluster {
         let what = format!("{:?} is not {cluster:?}, which the label says", object.spec.cluster_id);
@@ -64,7 +66,7 @@ pub(crate) fn check<'a>(
         return Err(one(problem("DuplicateClusterID", object, &field, what, remedy)));
     }
     networks(object, &endpoint, claims, protected)?;
-    Ok(Candidate { object, endpoint })
+    Ok(endpoint)
 }
 
 fn networks(
@@ -127,11 +129,9 @@ impl<'a> Reservations<'a> {
         nets: &CidrSet,
         passed_over: &BTreeSet<&str>,
     ) -> Option<(&'a str, IpNet, IpNet)> {
-        let others =
+        let mut others =
             self.by_cluster.iter().filter(|(other, _)| **other != cluster && !passed_over.contains(*other));
-        others
-            .filter_map(|(other, have)| have.overlap_with(nets).map(|(have, net)| (*other, have, net)))
-            .next()
+        others.find_map(|(other, have)| have.overlap_with(nets).map(|(have, net)| (*other, have, net)))
     }
 }
 
@@ -140,7 +140,7 @@ pub(crate) type Accepted<'a> = (BTreeMap<&'a str, Candidate<'a>>, Vec<Problem>);
 
 /// Accepts the candidates, one of each cluster, that do not overlap another cluster's.
 ///
-/// What is at home already stays; then the one that is older on the hub goes first; then the name decides. A cluster
+/// What is at home already stays; then the cluster that has been on the hub for longer goes first; then the name decides. A cluster
 /// that moves to other networks frees its earlier ones for the rest.
 pub(crate) fn accept<'a>(
     candidates: BTreeMap<&'a str, Candidate<'a>>,
@@ -150,9 +150,8 @@ pub(crate) fn accept<'a>(
         reserved.covers(cluster, &candidate.endpoint.subnet_set())
     };
     let (mut waiting, mut newcomers): (Vec<_>, Vec<_>) = candidates.into_iter().partition(covers);
-    let age = |(_, candidate): &(&str, Candidate<'_>)| {
-        (candidate.endpoint.created, name_of(candidate.object).to_owned())
-    };
+    let age =
+        |(_, candidate): &(&str, Candidate<'_>)| (candidate.joined, name_of(candidate.object).to_owned());
     waiting.sort_by_cached_key(age);
     newcomers.sort_by_cached_key(age);
     let mut accepted = BTreeMap::new();

@@ -40,6 +40,7 @@ pub struct ObjectRef {
 
 /// One write or deletion.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a plan holds a handful of changes, and most are writes")]
 pub enum Change {
     /// Create the object where its metadata has no resource version, else replace exactly that version.
     Write(Object),

@@ -107,9 +107,9 @@ fn on_hub(
     let namespace = sides.own.hub_namespace.as_str();
     let mut cluster = labelled(sides, &cluster);
     let endpoints: Vec<Endpoint> = endpoints.iter().map(|endpoint| labelled(sides, endpoint)).collect();
-    let (count, state) = next_counter(sides, trust, &digest(&cluster, &endpoints, copies));
+    let (count, digest) = next_counter(sides, trust, &digest(&cluster, &endpoints, copies));
     annotate(&mut cluster, keys::COUNTER, count.to_string());
-    annotate(&mut cluster, keys::COUNTER_STATE, state);
+    annotate(&mut cluster, keys::COUNTER_STATE, digest);
     let stale_clusters = sides.hub_clusters.values().filter(|object| sides.ours_on_hub(**object));
     let stale_clusters = stale_clusters.filter(|object| name_of(**object) != name_of(&cluster));
     let ours =

@@ -50,7 +50,7 @@ pub(crate) fn plan(sides: &Sides<'_>, trust: HubTrust) -> RemotePlan {
     let mut reserved = Reservations::default();
     for (id, member) in &mut members {
         member.claims = claims(sides, member, &mut out.problems);
-        for copy in member.home_endpoints.iter().filter(|copy| !withdrawn(trust, member, **copy)) {
+        for copy in member.home_endpoints.iter().filter(|copy| !withdrawn(trust, member, copy)) {
             reserved.add(id, copy);
         }
         if let Some(best) = best(sides, member, &protected, lost, &mut out.problems) {
@@ -178,14 +178,20 @@ fn best<'a>(
     lost: bool,
     problems: &mut Vec<Problem>,
 ) -> Option<Candidate<'a>> {
+    let joined = member.hub_cluster.and_then(|cluster| cluster.metadata.creation_timestamp.as_ref());
+    let joined = joined.map(|time| time.0.as_second());
     let mut best: Option<Candidate<'a>> = None;
     for object in &member.hub_endpoints {
-        match check(sides, member.claims.as_ref(), protected, object) {
-            Ok(candidate) if best.as_ref().is_none_or(|best| candidate.outranks(best)) => {
-                best = Some(candidate)
+        let checked = check(sides, member.claims.as_ref(), protected, object);
+        let candidate = match checked {
+            Ok(endpoint) => Candidate { object, joined: joined.unwrap_or(endpoint.created), endpoint },
+            Err(mut found) => {
+                problems.append(&mut found);
+                continue;
             }
-            Ok(_) => {}
-            Err(mut found) => problems.append(&mut found),
+        };
+        if best.as_ref().is_none_or(|best| candidate.outranks(best)) {
+            best = Some(candidate);
         }
     }
     let best = best?;
@@ -193,7 +199,8 @@ fn best<'a>(
         stands_in(copy, lost) && original(member, copy).is_none_or(|original| regressed(original, copy))
     });
     let mut stand_ins = stand_ins.filter_map(|object| {
-        subm_types::Endpoint::try_from(*object).ok().map(|endpoint| Candidate { object, endpoint })
+        let endpoint = subm_types::Endpoint::try_from(*object).ok()?;
+        Some(Candidate { object, joined: endpoint.created, endpoint })
     });
     if stand_ins.any(|copy| copy.outranks(&best)) { None } else { Some(best) }
 }
@@ -245,7 +252,7 @@ impl Step<'_, '_> {
             match accepted {
                 Some(candidate) if name_of(candidate.object) == name_of(*copy) => {}
                 Some(_) if self.trust == HubTrust::Confirmed => {
-                    self.out.deletes.push(delete(*copy, namespace))
+                    self.out.deletes.push(delete(*copy, namespace));
                 }
                 Some(_) => retain(self.out, *copy),
                 None => {

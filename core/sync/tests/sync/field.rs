@@ -145,3 +145,16 @@ fn hub_and_home_lost_together_still_cost_nothing() {
     members[0].settle(&mut hub);
     assert_eq!(members[0].copies(), [endpoint_name("west", 2)]);
 }
+
+#[test]
+fn a_hub_that_went_back_to_an_equal_state_is_believed_again_after_we_wrote() {
+    let (mut members, mut hub) = clusterset(&["east", "west"]);
+    let backup = hub.clone();
+    members[1].publish(2, 7, 2);
+    settle_all(&mut members, &mut hub);
+    hub = backup;
+    members[0].home.endpoints.remove(&endpoint_name("west", 7));
+    assert_eq!(members[0].plan(&hub).trust, HubTrust::Lost);
+    members[0].settle(&mut hub);
+    assert_eq!(members[0].plan(&hub).trust, HubTrust::Confirmed);
+}

@@ -41,7 +41,7 @@ impl Side {
                     store(&mut self.endpoints, endpoint, self.revision);
                 }
                 Change::Delete(target) if target.kind == ObjectKind::Cluster => {
-                    remove(&mut self.clusters, target)
+                    remove(&mut self.clusters, target);
                 }
                 Change::Delete(target) => remove(&mut self.endpoints, target),
             }
@@ -57,17 +57,14 @@ fn store<K: Metadata<Ty = ObjectMeta> + Clone>(objects: &mut BTreeMap<String, K>
     let mut object = object.clone();
     let meta = object.metadata_mut();
     let name = meta.name.clone().unwrap();
-    match objects.get(&name).map(Metadata::metadata) {
-        Some(old) => {
-            assert_eq!(meta.resource_version, old.resource_version, "{name}: replaced without its version");
-            meta.creation_timestamp.clone_from(&old.creation_timestamp);
-            meta.uid.clone_from(&old.uid);
-        }
-        None => {
-            assert_eq!(meta.resource_version, None, "{name}: replaced though it is gone");
-            meta.creation_timestamp = Some(Time(Timestamp::from_second(1_700_000_000 + revision).unwrap()));
-            meta.uid = Some(format!("uid-{revision}"));
-        }
+    if let Some(old) = objects.get(&name).map(Metadata::metadata) {
+        assert_eq!(meta.resource_version, old.resource_version, "{name}: replaced without its version");
+        meta.creation_timestamp.clone_from(&old.creation_timestamp);
+        meta.uid.clone_from(&old.uid);
+    } else {
+        assert_eq!(meta.resource_version, None, "{name}: replaced though it is gone");
+        meta.creation_timestamp = Some(Time(Timestamp::from_second(1_700_000_000 + revision).unwrap()));
+        meta.uid = Some(format!("uid-{revision}"));
     }
     meta.resource_version = Some(revision.to_string());
     objects.insert(name, object);

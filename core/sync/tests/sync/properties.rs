@@ -184,7 +184,9 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let mut world = World::new();
-        events.iter().for_each(|event| world.happen(event));
+        for event in &events {
+            world.happen(event);
+        }
         for member in &world.members {
             let (mut hub, mut home) = (world.hub.snapshot(), member.home.snapshot());
             let straight = plan(&hub, &home, &member.own);

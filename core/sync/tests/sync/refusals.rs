@@ -173,3 +173,21 @@ fn wrong_networks_of_our_own_are_not_published() {
         ("InvalidCIDR", "spec.service_cidr[0]")
     );
 }
+
+#[test]
+fn copies_that_overlap_from_earlier_on_do_not_lock_each_other_out() {
+    let (mut members, mut hub) = clusterset(&["east"]);
+    hub.put(go_cluster("alpha", 50));
+    hub.put(go_endpoint("alpha", 50, 50));
+    members[0].settle(&mut hub);
+    hub.put(go_cluster("beta", 50));
+    hub.put(go_endpoint("beta", 50, 60));
+    let Object::Endpoint(mut copy) = go_endpoint("beta", 50, 60) else { unreachable!() };
+    copy.metadata.namespace = Some("submariner-operator".to_owned());
+    members[0].home.put(Object::Endpoint(copy));
+    assert_eq!(members[0].settle(&mut hub), ["OverlappingCIDR"]);
+    hub.put(go_endpoint("alpha", 50, 51));
+    hub.endpoints.remove(&endpoint_name("alpha", 50));
+    assert_eq!(members[0].settle(&mut hub), ["OverlappingCIDR"]);
+    assert_eq!(members[0].copies(), [endpoint_name("alpha", 51), endpoint_name("beta", 60)]);
+}
