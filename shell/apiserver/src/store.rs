@@ -21,6 +21,9 @@ pub use object::Object;
 pub(crate) use write::{Draft, labels_of};
 pub use write::{Effect, Place, Writer};
 
+/// The history of one kind takes at most so many bytes of objects, however few events that leaves.
+const HISTORY_BYTES: usize = 32 * 1024 * 1024;
+
 /// Everything that the server keeps.
 #[derive(Debug)]
 pub struct Store {
@@ -38,6 +41,8 @@ struct Collection {
     /// The newest version that is no longer in the log.
     forgotten: u64,
     latest: u64,
+    /// The size of the objects in the log.
+    logged: usize,
 }
 
 fn key(namespace: &str, name: &str) -> String {
@@ -104,6 +109,7 @@ impl Store {
     pub fn compact(&mut self) {
         for collection in &mut self.collections {
             collection.log.clear();
+            collection.logged = 0;
             collection.forgotten = collection.latest;
         }
     }
@@ -145,11 +151,12 @@ impl Store {
     fn record(&mut self, kind: KindId, event: Event) {
         let collection = &mut self.collections[kind.index()];
         collection.latest = event.object.version();
+        collection.logged += event.object.json().len();
         collection.log.push_back(Arc::new(event));
-        while collection.log.len() > self.history {
-            if let Some(oldest) = collection.log.pop_front() {
-                collection.forgotten = oldest.object.version();
-            }
+        while collection.log.len() > self.history || collection.logged > HISTORY_BYTES {
+            let Some(oldest) = collection.log.pop_front() else { break };
+            collection.logged -= oldest.object.json().len();
+            collection.forgotten = oldest.object.version();
         }
     }
 }

@@ -1,11 +1,17 @@
 //! What a member of a clusterset may write: only what carries its own cluster id, under its own names.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use subm_api::keys::CLUSTER_ID_LABEL as OWNER;
 use subm_types::ClusterId;
 
 use crate::refusal::Refusal;
-use crate::store::Place;
+use crate::store::{Object, Place, Store};
+
+/// A member keeps at most so many objects of a kind, and none larger than this: it must not crowd out the others.
+const MEMBER_OBJECTS: usize = 64;
+const MEMBER_BYTES: usize = 128 * 1024;
 
 /// What objects written by a user must be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +43,31 @@ impl Admission {
         if place.kind.group == "submariner.io" && cluster_id(new) != Some(own) {
             return refuse(format!("spec.cluster_id must be {own:?}, not {}", named(cluster_id(new))));
         }
+        let size = new.to_string().len();
+        if size > MEMBER_BYTES {
+            return refuse(format!("it has {size} bytes; a member's objects have at most {MEMBER_BYTES}"));
+        }
         if !is_own_name(place, own) {
             return refuse(format!("objects of cluster {own:?} are named {}", own_names(place, own)));
         }
         Ok(())
+    }
+}
+
+impl Admission {
+    /// Checks that a new object leaves room for others.
+    pub(crate) fn check_room(&self, place: &Place, store: &Store) -> Result<(), Refusal> {
+        let Self::OwnCluster(own) = self else { return Ok(()) };
+        let objects = store.list(place.kind, Some(&place.namespace));
+        let is_own =
+            |object: &&Arc<Object>| object.labels().get(OWNER).is_some_and(|owner| owner == own.as_str());
+        if objects.filter(is_own).count() < MEMBER_OBJECTS {
+            return Ok(());
+        }
+        let why = format!(
+            "cluster \"{own}\" has {MEMBER_OBJECTS} objects of this kind, and a member may have no more"
+        );
+        Err(Refusal::Forbidden(place.subject(), why))
     }
 }
 

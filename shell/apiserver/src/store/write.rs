@@ -144,6 +144,7 @@ impl Store {
         if self.get(kind, &place.namespace, &place.name).is_some() {
             return Err(Refusal::AlreadyExists(place.subject()));
         }
+        writer.admission.check_room(place, self)?;
         let managers = draft.managers.unwrap_or_else(|| {
             let mut managers = Managers::default();
             managers.note_update(

@@ -109,6 +109,26 @@ async fn a_member_keeps_leases_of_its_own_only() {
 }
 
 #[tokio::test]
+async fn a_member_does_not_crowd_out_the_others() {
+    let served = Served::start().await;
+    let east: Api<Endpoint> = Api::namespaced(served.client("east").await, BROKER);
+    let mut large = endpoint("east");
+    large["spec"]["backend_config"] = json!({"x": "y".repeat(200_000)});
+    assert_eq!(code(east.create(&PostParams::default(), &typed(large)).await), 403);
+    let numbered = |number: u8| {
+        let mut object = endpoint("east");
+        object["metadata"]["name"] = json!(format!("east-submariner-cable-east-10-0-0-{number}"));
+        typed(object)
+    };
+    for number in 0..64 {
+        east.create(&PostParams::default(), &numbered(number)).await.unwrap();
+    }
+    assert_eq!(code(east.create(&PostParams::default(), &numbered(64)).await), 403);
+    let west: Api<Endpoint> = Api::namespaced(served.client("west").await, BROKER);
+    west.create(&PostParams::default(), &typed(endpoint("west"))).await.unwrap();
+}
+
+#[tokio::test]
 async fn unknown_tokens_are_unauthorised_and_revoked_ones_become_so() {
     let served = Served::start().await;
     let stranger: Api<Endpoint> = Api::namespaced(served.client("stranger").await, BROKER);

@@ -165,6 +165,21 @@ fn history_is_bounded_and_what_fell_out_is_expired() {
     assert_eq!(names(104), Err(410));
 }
 
+#[test]
+fn history_is_bounded_in_bytes_too() {
+    let mut store = store(&["a"]);
+    let start = store.version();
+    let mut create = |number: usize| {
+        let text = "x".repeat(2 * 1024 * 1024);
+        let map = json!({"metadata": {"name": format!("m{number}")}, "data": {"k": text}});
+        store.create(maps(), "a", map, &writer("test")).unwrap();
+        store.since(maps(), start).map(Iterator::count).map_err(|refusal| refusal.code())
+    };
+    let counts: Vec<_> = (1..=16).map(&mut create).collect();
+    assert_eq!(counts[14], Ok(15));
+    assert_eq!(counts[15], Err(410));
+}
+
 /// JSON of the shapes that objects have, with any type anywhere.
 fn json_of(depth: u32) -> impl Strategy<Value = Value> {
     let keys = prop_oneof![
