@@ -1,0 +1,170 @@
+//! The API servers: one per cluster and one for the hub, each in a host of its own.
+
+mod objects;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use subm_apiserver::{ApiServer, Authority, Credential, Objects, Rule, ServerTls};
+use subm_lab::{Host, STATE_DIR};
+use subm_types::ClusterId;
+
+use crate::topology::{API_PORT, Cluster, HUB, Topology};
+use crate::world::World;
+
+pub(crate) use objects::{BROKER_NAMESPACE, OPERATOR_NAMESPACE};
+pub(crate) use rules::{gateway_rules, route_agent_rules};
+
+/// The name of the hub among the API servers.
+pub(crate) const HUB_NAME: &str = "hub";
+
+/// Where the kubeconfig for people lies.
+pub(crate) fn admin_kubeconfig(api: &str) -> PathBuf {
+    Path::new(STATE_DIR).join(format!("{api}.kubeconfig"))
+}
+
+/// Every API server by the name of its cluster.
+#[derive(Debug)]
+pub(crate) struct Apis(BTreeMap<String, Api>);
+
+/// One API server.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    name: String,
+    server: ApiServer,
+    address: Ipv4Addr,
+    authority: String,
+}
+
+impl Apis {
+    /// Starts all servers, with the objects of their clusters in them.
+    pub(crate) fn start(world: &World) -> anyhow::Result<Self> {
+        let mut servers = BTreeMap::new();
+        let hub = Api::start(world.host(HUB_NAME)?, HUB)?;
+        objects::create_hub(&hub.objects())?;
+        servers.insert(HUB_NAME.to_owned(), hub);
+        for cluster in &world.topology.clusters {
+            let api = Api::start(world.host(&cluster.name)?, cluster.api())?;
+            objects::create_cluster(&api.objects(), cluster)?;
+            servers.insert(cluster.name.clone(), api);
+        }
+        Ok(Self(servers))
+    }
+
+    /// The server of a cluster, or the hub's.
+    pub(crate) fn of(&self, name: &str) -> anyhow::Result<&Api> {
+        self.0.get(name).with_context(|| format!("there is no API server {name}"))
+    }
+
+    /// The hub's.
+    pub(crate) fn hub(&self) -> anyhow::Result<&Api> {
+        self.of(HUB_NAME)
+    }
+
+    /// Gives people a way to everything, in files that only their playground has.
+    pub(crate) fn write_admin_kubeconfigs(&self, topology: &Topology) -> anyhow::Result<()> {
+        for api in self.0.values() {
+            let token = token()?;
+            api.server.credentials().grant(Credential::admin(&token));
+            let path = admin_kubeconfig(&api.name);
+            fs::write(&path, api.kubeconfig(&token)).with_context(|| path.display().to_string())?;
+        }
+        debug_assert_eq!(self.0.len(), topology.clusters.len() + 1);
+        Ok(())
+    }
+}
+
+impl Api {
+    fn start(host: &Host, address: Ipv4Addr) -> anyhow::Result<Self> {
+        let name = host.name().to_owned();
+        let authority = Authority::new(&format!("{name} CA"))?;
+        let tls = authority.server_certificate(&[address.to_string()])?;
+        let server = ApiServer::builder().build();
+        let listener = host
+            .enter(|| -> io::Result<TcpListener> {
+                let listener = TcpListener::bind((address, API_PORT))?;
+                listener.set_nonblocking(true)?;
+                Ok(listener)
+            })?
+            .with_context(|| format!("the API server of {name}"))?;
+        let serving = server.clone();
+        host.spawn(&format!("api-{name}"), move || serve(&serving, listener, tls))?;
+        Ok(Self { name, server, address, authority: authority.pem() })
+    }
+
+    /// `host:port`, as clients are told.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("{}:{API_PORT}", self.address)
+    }
+
+    /// The certificate of its authority.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Its objects, read and written as an administrator.
+    pub(crate) fn objects(&self) -> Objects {
+        self.server.store().managed_by("playground")
+    }
+
+    /// The server itself, for its knobs and for clients in this process.
+    pub(crate) fn server(&self) -> &ApiServer {
+        &self.server
+    }
+
+    /// A new token for a user with these rules only.
+    pub(crate) fn grant(&self, user: &str, rules: Vec<Rule>) -> anyhow::Result<String> {
+        let token = token()?;
+        self.server.credentials().grant(Credential::with_rules(&token, user, rules));
+        Ok(token)
+    }
+
+    /// A new token for a member of the clusterset, on the hub.
+    pub(crate) fn grant_member(&self, cluster: &Cluster) -> anyhow::Result<String> {
+        let token = token()?;
+        let id: ClusterId = cluster.name.parse().map_err(|wrong| anyhow!("{wrong}"))?;
+        self.server.credentials().grant(Credential::member(&token, &id, BROKER_NAMESPACE));
+        Ok(token)
+    }
+
+    /// A kubeconfig for the holder of a token.
+    pub(crate) fn kubeconfig(&self, token: &str) -> String {
+        subm_apiserver::kubeconfig(
+            &format!("https://{}", self.endpoint()),
+            &self.authority,
+            token,
+            &self.name,
+        )
+    }
+}
+
+fn serve(server: &ApiServer, listener: TcpListener, tls: ServerTls) {
+    let run = || -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            match server.serve(listener, tls).await {}
+        })
+    };
+    if let Err(error) = run() {
+        tracing::error!(%error, "an API server ended");
+    }
+}
+
+/// A bearer token that nobody can guess.
+fn token() -> anyhow::Result<String> {
+    let mut random = [0_u8; 24];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut random))
+        .context("random bytes")?;
+    Ok(random.iter().fold(String::new(), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    }))
+}

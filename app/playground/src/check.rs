@@ -1,0 +1,110 @@
+//! The proof that everything works: each check is an entry of its subject's list, run one after the other.
+
+mod context;
+mod crash;
+mod drift;
+mod leak;
+mod nodes;
+mod outcome;
+mod payload;
+mod pods;
+mod services;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use subm_lab::Host;
+
+use crate::daemon::Daemon;
+use crate::init::Playground;
+use context::Context;
+use outcome::Skip;
+pub(crate) use outcome::{Outcome, Verdict, Verdicts};
+
+/// One check: a name to choose it by, and what finds out; it tells what was seen.
+pub(crate) struct Check {
+    name: String,
+    run: Box<dyn Fn(&Context<'_>) -> anyhow::Result<String>>,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, run: impl Fn(&Context<'_>) -> anyhow::Result<String> + 'static) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
+    }
+}
+
+/// A subject: what it checks in a playground.
+type Subject = fn(&Context<'_>) -> Vec<Check>;
+
+const SUBJECTS: &[Subject] = &[
+    pods::checks,
+    nodes::checks,
+    services::checks,
+    payload::checks,
+    drift::checks,
+    leak::checks,
+    crash::checks,
+];
+
+/// Runs the checks whose names contain `only` and hands on what came of each.
+pub(crate) fn run(
+    playground: &Playground,
+    only: Option<&str>,
+    mut each: impl FnMut(Outcome) -> io::Result<()>,
+) -> io::Result<()> {
+    let context = Context::new(playground)?;
+    let all = SUBJECTS.iter().flat_map(|subject| subject(&context));
+    for check in all.filter(|check| only.is_none_or(|only| check.name.contains(only))) {
+        let start = Instant::now();
+        let result = (check.run)(&context);
+        let (verdict, seen) = match result {
+            Ok(seen) => (Verdict::Passed, seen),
+            Err(error) => match error.downcast_ref::<Skip>() {
+                Some(Skip(reason)) => (Verdict::Skipped, reason.clone()),
+                None => (Verdict::Failed, format!("{error:#}")),
+            },
+        };
+        let took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        each(Outcome { name: check.name, verdict, seen, took_ms })?;
+    }
+    Ok(())
+}
+
+/// How long clusters may take to be joined.
+const JOINED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Waits until every node has a pod whose packets reach a pod on every node of every other cluster.
+pub(crate) async fn wait_until_joined(playground: &Playground) -> anyhow::Result<()> {
+    let mut pairs: Vec<(Host, std::net::Ipv4Addr)> = Vec::new();
+    let topology = &playground.world.topology;
+    for (cluster, node) in topology.nodes() {
+        let Some(pod) = node.pods.first() else { continue };
+        let host = playground.world.host(&pod.name)?;
+        let others = topology.nodes().filter(|(other, _)| *other != cluster);
+        let pods = others.filter_map(|(_, other)| other.pods.first());
+        pairs.extend(pods.map(|other| (host.clone(), other.address)));
+    }
+    let deadline = Instant::now() + JOINED_WITHIN;
+    let pairs = Arc::new(pairs);
+    loop {
+        let asked = Arc::clone(&pairs);
+        let silent = tokio::task::spawn_blocking(move || {
+            let answered = |(host, to): &&(Host, _)| {
+                subm_lab::traffic::ping(host, *to, 56, Duration::from_millis(200)).is_err()
+            };
+            asked.iter().find(answered).map(|(host, to)| format!("{} has no answer from {to}", host.name()))
+        });
+        let Some(silent) = silent.await.context("the first packets")? else { return Ok(()) };
+        if Instant::now() > deadline {
+            let logs: Vec<String> = playground.daemons.all().map(Daemon::last_words).collect();
+            bail!(
+                "the clusters are not joined after {} s: {silent}\n{}",
+                JOINED_WITHIN.as_secs(),
+                logs.join("\n")
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

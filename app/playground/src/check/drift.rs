@@ -1,0 +1,236 @@
+//! What others delete comes back, is counted, and flows show their own source again.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use subm_kernel::Kernel;
+use subm_lab::traffic::UdpFlow;
+use subm_plan::{NodePlan, Scope, Step, World};
+
+use super::Check;
+use super::context::{Context, PATIENCE, echo, until_ok};
+use crate::network;
+use crate::topology::Node;
+
+/// Something that somebody else may do to a node: the steps against what an owner has there.
+struct Damage {
+    name: &'static str,
+    /// Whether it also hits the CNI and the proxy.
+    everyone: Whom,
+    steps: fn(&Scope, &NodePlan) -> Vec<Step>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    Submariner,
+    Everyone,
+}
+
+const DAMAGES: &[Damage] = &[
+    Damage {
+        name: "nft-flush-ruleset",
+        everyone: Whom::Everyone,
+        steps: |scope, own| own.table.iter().map(|_| Step::DeleteTable(scope.table.clone())).collect(),
+    },
+    Damage {
+        name: "routes",
+        everyone: Whom::Submariner,
+        steps: |_, own| {
+            own.routes.iter().map(|(key, route)| Step::DeleteRoute(*key, route.clone())).collect()
+        },
+    },
+    Damage {
+        name: "rules",
+        everyone: Whom::Submariner,
+        steps: |_, own| own.rules.iter().cloned().map(Step::DeleteRule).collect(),
+    },
+    Damage {
+        name: "links",
+        everyone: Whom::Submariner,
+        steps: |_, own| own.links.keys().cloned().map(Step::DeleteLink).collect(),
+    },
+    Damage {
+        name: "addresses",
+        everyone: Whom::Submariner,
+        steps: |_, own| {
+            own.addresses.iter().map(|(dev, net)| Step::DeleteAddress(dev.clone(), *net)).collect()
+        },
+    },
+    Damage {
+        name: "fdb-entries",
+        everyone: Whom::Submariner,
+        steps: |_, own| {
+            let fdb = own.fdb.iter().cloned().map(Step::DeleteFdb);
+            fdb.chain(own.neighbours.iter().cloned().map(Step::DeleteNeighbour)).collect()
+        },
+    },
+];
+
+pub(super) fn checks(_: &Context<'_>) -> Vec<Check> {
+    let damage = |damage: &'static Damage| {
+        Check::new(format!("drift/{}", damage.name), move |context| {
+            on_every_node(context, |node| suffer(context, node, damage))
+        })
+    };
+    let mut checks: Vec<Check> = DAMAGES.iter().map(damage).collect();
+    checks.push(Check::new("drift/sysctls", |context| on_every_node(context, |node| sysctls(context, node))));
+    checks
+}
+
+/// Objects hit, and how long until all were back.
+type Healed = (usize, Duration);
+
+fn on_every_node(
+    context: &Context<'_>,
+    hit: impl Fn(&Node) -> anyhow::Result<Healed>,
+) -> anyhow::Result<String> {
+    let (mut objects, mut worst) = (0, Duration::ZERO);
+    let before = drift(context)?;
+    for (_, node) in context.topology().nodes() {
+        let (count, took) = hit(node).with_context(|| node.name.clone())?;
+        objects += count;
+        worst = worst.max(took);
+    }
+    if objects == 0 {
+        bail!("there was nothing to hit");
+    }
+    let (after, _) = until_ok(PATIENCE, || match drift(context)? {
+        after if after > before => Ok(after),
+        after => bail!("no daemon counted it as drift ({after} before and after)"),
+    })?;
+    let counted = after - before;
+    Ok(format!("{objects} hit, all back within {} ms, {counted} counted as drift", worst.as_millis()))
+}
+
+/// The drift that all daemons repaired so far.
+fn drift(context: &Context<'_>) -> anyhow::Result<u64> {
+    let mut total = 0;
+    for daemon in context.playground.daemons.all() {
+        let metrics = context.get(daemon, "/metrics")?;
+        let lines = metrics.lines().filter(|line| line.starts_with("submariner_drift_repaired"));
+        total += lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>();
+    }
+    Ok(total)
+}
+
+fn suffer(context: &Context<'_>, node: &Node, damage: &Damage) -> anyhow::Result<Healed> {
+    let flows = flows(context, node)?;
+    let mut hit = 0;
+    let mut worst = Duration::ZERO;
+    let before = picture(context, node)?;
+    for (scope, own) in &before {
+        let foreign = !own_scopes().contains(scope);
+        if foreign && damage.everyone == Whom::Submariner {
+            continue;
+        }
+        hit += act(context, node, scope, &(damage.steps)(scope, own))?;
+    }
+    if hit > 0 {
+        let ((), took) = until_ok(PATIENCE, || same(&before, &picture(context, node)?))?;
+        worst = worst.max(took);
+    }
+    for flow in flows {
+        until_ok(PATIENCE, || match flow.ask(100, Duration::from_millis(300))? {
+            echoed if echoed.source_kept() => Ok(()),
+            echoed => bail!("a running flow of {} is still seen as {}", echoed.own.ip(), echoed.seen_as.ip()),
+        })?;
+    }
+    Ok((hit, worst))
+}
+
+/// Running flows through a node, both ways.
+fn flows(context: &Context<'_>, node: &Node) -> anyhow::Result<Vec<UdpFlow>> {
+    let (pod, host) = context.pod(node)?;
+    let home =
+        context.topology().nodes().find(|(_, other)| other.name == node.name).map(|(cluster, _)| cluster);
+    let others = context.topology().nodes().filter(|(cluster, _)| Some(*cluster) != home);
+    let mut flows = Vec::new();
+    for (_, other) in others {
+        let (far, far_host) = context.pod(other)?;
+        flows.push(UdpFlow::open(host, echo(far.address))?);
+        flows.push(UdpFlow::open(far_host, echo(pod.address))?);
+    }
+    for flow in &flows {
+        until_ok(PATIENCE, || Ok(flow.ask(100, Duration::from_millis(300))?))?;
+    }
+    Ok(flows)
+}
+
+fn own_scopes() -> [Scope; 2] {
+    [Scope::gateway(), Scope::route_agent()]
+}
+
+/// What every owner has on a node.
+pub(super) fn picture(context: &Context<'_>, node: &Node) -> anyhow::Result<Vec<(Scope, NodePlan)>> {
+    let look = || -> anyhow::Result<Vec<(Scope, NodePlan)>> {
+        let mut kernel = Kernel::open()?;
+        let mut all = Vec::new();
+        for scope in own_scopes().into_iter().chain(network::scopes()) {
+            let mut own = kernel.observe(&scope, &NodePlan::default())?.own;
+            // The kernel may have chosen the hardware address: it chooses another the next time.
+            own.links.values_mut().for_each(|link| link.mac = None);
+            all.push((scope, own));
+        }
+        Ok(all)
+    };
+    context.host(&node.name)?.enter(look)?
+}
+
+fn same(before: &[(Scope, NodePlan)], now: &[(Scope, NodePlan)]) -> anyhow::Result<()> {
+    for ((scope, before), (_, now)) in before.iter().zip(now) {
+        if before != now {
+            let (before, now) = (before.to_string(), now.to_string());
+            let missing: Vec<&str> = before.lines().filter(|line| !now.contains(line)).collect();
+            let extra: Vec<&str> = now.lines().filter(|line| !before.contains(line)).collect();
+            bail!("{}: missing {missing:?}, extra {extra:?}", scope.owner);
+        }
+    }
+    Ok(())
+}
+
+/// Takes steps on a node as somebody else, and tells how many there were.
+pub(super) fn act(
+    context: &Context<'_>,
+    node: &Node,
+    scope: &Scope,
+    steps: &[Step],
+) -> anyhow::Result<usize> {
+    if steps.is_empty() {
+        return Ok(0);
+    }
+    let take = || -> anyhow::Result<usize> { Ok(Kernel::open()?.apply(scope, steps).done) };
+    match context.host(&node.name)?.enter(take)?? {
+        0 => bail!("nothing could be deleted"),
+        done => Ok(done),
+    }
+}
+
+/// Source checks made strict on our links and the CNI's, and forwarding switched off.
+fn sysctls(context: &Context<'_>, node: &Node) -> anyhow::Result<Healed> {
+    let host = context.host(&node.name)?;
+    let strict = |link: &str| (format!("net/ipv4/conf/{link}/rp_filter"), "1");
+    let all = [
+        strict("vx-submariner"),
+        strict("vxlan-tunnel"),
+        strict("cni0"),
+        ("net/ipv4/ip_forward".to_owned(), "0"),
+    ];
+    let mut hit = Vec::new();
+    for (path, value) in all {
+        // A link that is not on this node has no such file; a value that stands so anyway is not kept by anyone.
+        match host.read_sysctl(&path) {
+            Ok(before) if before != value => {
+                host.sysctl(&path, value)?;
+                hit.push((path, before));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let ((), took) = until_ok(PATIENCE, || {
+        hit.iter().try_for_each(|(path, before)| match host.read_sysctl(path)? {
+            now if now == *before => Ok(()),
+            now => bail!("{path} is {now}, was {before}"),
+        })
+    })?;
+    Ok((hit.len(), took))
+}

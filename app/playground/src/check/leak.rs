@@ -1,0 +1,148 @@
+//! Nothing crosses between clusters but inside a cable, whatever happens to daemons and links.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use ipnet::Ipv4Net;
+use subm_lab::traffic::{self, PingRun};
+use subm_lab::{Sighting, Suspect, Watch};
+use subm_plan::{NodePlan, Scope, Step};
+
+use super::Check;
+use super::context::{ANSWER, Context, PATIENCE, until_ok};
+use super::drift;
+use crate::topology::Cluster;
+use crate::world::{OUTSIDE, SWITCH, UPLINK};
+
+pub(super) fn checks(_: &Context<'_>) -> Vec<Check> {
+    let damage = |name: &'static str, hit: Hit| {
+        Check::new(format!("leak/{name}"), move |context| unseen(context, || hit(context)))
+    };
+    vec![
+        Check::new("leak/watch-sees-clear-text", seen),
+        damage("daemons-killed", |context| {
+            context.playground.daemons.all().try_for_each(crate::daemon::Daemon::kill)
+        }),
+        damage("links-deleted", |context| {
+            delete(context, |_, own| own.links.keys().cloned().map(Step::DeleteLink).collect())
+        }),
+        damage("routes-deleted", |context| {
+            delete(context, |_, own| {
+                own.routes.iter().map(|(key, route)| Step::DeleteRoute(*key, route.clone())).collect()
+            })
+        }),
+        damage("nft-flushed", |context| {
+            delete(context, |scope, own| {
+                own.table.iter().map(|_| Step::DeleteTable(scope.table.clone())).collect()
+            })
+        }),
+    ]
+}
+
+type Hit = fn(&Context<'_>) -> anyhow::Result<()>;
+
+/// Takes steps against what Submariner has on every node.
+fn delete(context: &Context<'_>, steps: fn(&Scope, &NodePlan) -> Vec<Step>) -> anyhow::Result<()> {
+    for (_, node) in context.topology().nodes() {
+        for (scope, own) in drift::picture(context, node)? {
+            if [Scope::gateway(), Scope::route_agent()].contains(&scope) {
+                drift::act(context, node, &scope, &steps(&scope, &own))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a cluster's pods and services have.
+fn inside(cluster: &Cluster) -> [Ipv4Net; 2] {
+    [cluster.pods(), cluster.services()]
+}
+
+/// Watches every uplink of nodes for packets to other clusters, and every link of routers for packets of any pod or
+/// service.
+fn watch(context: &Context<'_>) -> anyhow::Result<Vec<Watch>> {
+    let clusters = &context.topology().clusters;
+    let to = |net| Suspect { src: None, dst: Some(net) };
+    let from = |net| Suspect { src: Some(net), dst: None };
+    let everything: Vec<Suspect> =
+        clusters.iter().flat_map(inside).flat_map(|net| [to(net), from(net)]).collect();
+    let mut watches = Vec::new();
+    for cluster in clusters {
+        let others = clusters.iter().filter(|other| *other != cluster);
+        let foreign: Vec<Suspect> = others.flat_map(inside).map(to).collect();
+        for node in &cluster.nodes {
+            watches.push(context.block_on(Watch::start(context.host(&node.name)?, UPLINK, &foreign))?);
+        }
+        let router = context.host(&cluster.router_name())?;
+        for link in [SWITCH, OUTSIDE] {
+            watches.push(context.block_on(Watch::start(router, link, &everything))?);
+        }
+    }
+    Ok(watches)
+}
+
+fn sightings(watches: Vec<Watch>) -> anyhow::Result<Vec<(Sighting, u64)>> {
+    let mut all = Vec::new();
+    for watch in watches {
+        all.extend(watch.stop()?);
+    }
+    Ok(all)
+}
+
+/// The watch must see clear text where there is some: from the API's host, whose packets nobody encapsulates.
+fn seen(context: &Context<'_>) -> anyhow::Result<String> {
+    let watches = watch(context)?;
+    for (from, to) in context.pairs() {
+        let (pod, _) = context.pod(to.gateway())?;
+        // Nothing answers: routers know no pods.
+        let _silent = traffic::ping(context.host(&from.name)?, pod.address, 56, Duration::from_millis(100));
+    }
+    let seen = sightings(watches)?;
+    for (from, _) in context.pairs() {
+        if !seen.iter().any(|(sighting, _)| sighting.host == from.router_name()) {
+            bail!("a packet in clear text was not seen on {}", from.router_name());
+        }
+    }
+    Ok(format!(
+        "{} packets in clear text were seen as such",
+        seen.iter().map(|(_, count)| count).sum::<u64>()
+    ))
+}
+
+/// Does something bad under traffic from every pod and node, and counts what leaves in clear.
+fn unseen(context: &Context<'_>, hit: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<String> {
+    let watches = watch(context)?;
+    let mut pings = Vec::new();
+    for (from, to) in context.pairs() {
+        for (near, far) in from.nodes.iter().flat_map(|near| to.nodes.iter().map(move |far| (near, far))) {
+            let ((_, pod), (target, _)) = (context.pod(near)?, context.pod(far)?);
+            for host in [pod, context.host(&near.name)?] {
+                pings.push((
+                    host,
+                    target.address,
+                    PingRun::start(host, target.address, Duration::from_millis(10))?,
+                ));
+            }
+        }
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    hit()?;
+    std::thread::sleep(Duration::from_millis(500));
+    let healed = until_ok(PATIENCE, || {
+        pings.iter().try_for_each(|(host, target, _)| traffic::ping(host, *target, 56, ANSWER).map(drop))?;
+        Ok(())
+    });
+    let (mut sent, mut lost) = (0, 0);
+    for (_, _, ping) in pings {
+        let report = ping.stop()?;
+        sent += report.sent;
+        lost += report.sent - report.received;
+    }
+    let seen = sightings(watches)?;
+    if let Some((first, _)) = seen.first() {
+        let count: u64 = seen.iter().map(|(_, count)| count).sum();
+        bail!("{count} packets left in clear, such as {} > {} on {}", first.src, first.dst, first.host);
+    }
+    healed?;
+    Ok(format!("0 of {sent} packets left in clear ({lost} lost meanwhile)"))
+}

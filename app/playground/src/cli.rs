@@ -1,0 +1,265 @@
+//! What a person types.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use subm_lab::capability;
+
+use crate::check::{Outcome, Verdicts};
+use crate::control::{Client, Reply, Request};
+use crate::exec;
+use crate::settings::{Lifetime, Settings, find_submariner};
+use crate::supervisor::{self, complain};
+use crate::topology::{Path, Size, Target, Topology};
+
+/// Joined clusters on this machine, inside namespaces of their own.
+///
+/// Nodes and pods are network namespaces, the gateways and route agents are the real programs. It needs no
+/// Kubernetes, no container engine and no root where ordinary users may make namespaces. Nothing of the machine's
+/// own network is touched, and nothing is left behind.
+#[derive(Debug, Parser)]
+#[command(name = "subctl playground", version, max_term_width = 100)]
+struct Cli {
+    /// Which playground, where there are several
+    #[arg(long, env = "SUBCTL_PLAYGROUND", default_value = "default", value_name = "NAME")]
+    name: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Brings clusters up and waits until packets pass between them
+    Up(UpArgs),
+    /// Tells the clusters, nodes, pods and daemons
+    Status {
+        /// As tables or as JSON
+        #[arg(long, short, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Runs a program in a pod, on a node, or where a cluster's API is reachable (a shell, if none is named)
+    Exec {
+        /// For example east/worker/pod-1, west/gateway, east or hub
+        place: Path,
+        /// The program and its arguments
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
+    },
+    /// Prints the log of a daemon
+    Logs {
+        /// For example east/gateway/gateway or east/worker/route-agent
+        daemon: Path,
+        /// Goes on as the log grows
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Proves that everything works; without a running playground on one of its own
+    Check(CheckArgs),
+    /// Ends everything
+    Down,
+    #[command(hide = true)]
+    Hold { settings: String, starter: i32 },
+    #[command(hide = true)]
+    Init { settings: String, holder: i32 },
+}
+
+#[derive(Debug, Args)]
+struct UpArgs {
+    /// What carries packets between the gateways
+    #[arg(long, default_value = "vxlan", value_name = "DRIVER")]
+    cable_driver: String,
+    /// The program with the daemons; without it the one beside subctl
+    #[arg(long, value_name = "PATH")]
+    submariner: Option<PathBuf>,
+    /// How many clusters
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=Topology::most_clusters()))]
+    clusters: u8,
+    /// How many nodes per cluster beside the gateway
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
+    workers: u8,
+    /// How many pods per node
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pods: u8,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// Only checks whose names contain this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// As a table or as JSON
+    #[arg(long, short, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    #[command(flatten)]
+    up: UpArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Table,
+    Json,
+}
+
+/// Runs `subctl playground`; the arguments begin with the program's name and `playground`.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments.into_iter().skip(1)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _unwritable = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    match execute(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
+    let name = cli.name.as_str();
+    match cli.command {
+        Command::Hold { settings, starter } => supervisor::hold(&serde_json::from_str(&settings)?, starter)?,
+        Command::Init { settings, holder } => crate::init::run(serde_json::from_str(&settings)?, holder)?,
+        Command::Up(up) => bring_up(name, up)?,
+        Command::Down => {
+            supervisor::stop(&mut Client::require(name)?)?;
+            complain("the playground is gone");
+        }
+        Command::Status { output } => {
+            let status = exec::status(&mut Client::require(name)?)?;
+            match output {
+                Output::Table => print(&status.tables())?,
+                Output::Json => print(&serde_json::to_string_pretty(&status)?)?,
+            }
+        }
+        Command::Exec { place, command } => return exec_in(name, &place, &command),
+        Command::Logs { daemon, follow } => logs(name, &daemon, follow)?,
+        Command::Check(check) => return self::check(name, check),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn settings(name: &str, up: UpArgs, lifetime: Lifetime) -> anyhow::Result<Settings> {
+    if let Some(obstacle) = capability::obstacle() {
+        bail!(obstacle);
+    }
+    let drivers: Vec<String> = subm_cable::CABLES.iter().map(|cable| cable.backend().to_string()).collect();
+    if !drivers.contains(&up.cable_driver) {
+        bail!("there is no cable driver {:?}: there are {}", up.cable_driver, drivers.join(", "));
+    }
+    Ok(Settings {
+        name: name.to_owned(),
+        size: Size { clusters: up.clusters, workers: up.workers, pods: up.pods },
+        cable_driver: up.cable_driver,
+        submariner: find_submariner(up.submariner)?,
+        lifetime,
+    })
+}
+
+fn bring_up(name: &str, up: UpArgs) -> anyhow::Result<()> {
+    if Client::connect(name)?.is_some() {
+        bail!(
+            "a playground is running already: see `subctl playground status`, end it with `subctl playground down`"
+        );
+    }
+    let settings = settings(name, up, Lifetime::Detached)?;
+    let mut client = supervisor::start(&settings, tell)?;
+    print(&exec::status(&mut client)?.tables())?;
+    let subctl = match name {
+        "default" => "subctl playground".to_owned(),
+        _ => format!("subctl playground --name {name}"),
+    };
+    print(&format!(
+        "Go on with\n  {subctl} check\n  {subctl} exec east/worker/pod-1 -- ping 10.2.0.2\n  \
+         {subctl} exec east/worker/pod-1 -- curl http://10.2.1.2:8080/\n  \
+         {subctl} exec east -- kubectl -n submariner-operator get gateways.submariner.io\n  \
+         {subctl} logs -f east/gateway/gateway\n  {subctl} down\n"
+    ))
+}
+
+fn tell(reply: Reply) {
+    if let Reply::Progress(line) = reply {
+        complain(&line);
+    }
+}
+
+fn exec_in(name: &str, place: &Path, command: &[OsString]) -> anyhow::Result<ExitCode> {
+    let mut client = Client::require(name)?;
+    let topology = Topology::new(exec::status(&mut client)?.size);
+    let target = topology.resolve(place)?;
+    exec::run(&mut Client::require(name)?, &target, command).map(ExitCode::from)
+}
+
+fn logs(name: &str, path: &Path, follow: bool) -> anyhow::Result<()> {
+    let status = exec::status(&mut Client::require(name)?)?;
+    let known: Vec<&str> = status.daemons.iter().map(|daemon| daemon.path.as_str()).collect();
+    let topology = Topology::new(status.size);
+    let place = path.split_last().map(|(place, daemon)| (topology.resolve(&place), daemon));
+    let Some((Ok(Target::Node(cluster, node)), daemon)) = place else {
+        bail!("there is no daemon {path}: there are {}", known.join(", "));
+    };
+    if !known.contains(&path.to_string().as_str()) {
+        bail!("there is no daemon {path}: there are {}", known.join(", "));
+    }
+    exec::enter(&mut Client::require(name)?)?;
+    let log = crate::daemon::log_of(&cluster.name, &node.role, daemon);
+    let mut file = std::fs::File::open(&log).with_context(|| log.display().to_string())?;
+    let mut read = 0;
+    loop {
+        file.seek(SeekFrom::Start(read))?;
+        let mut text = Vec::new();
+        read += u64::try_from(file.read_to_end(&mut text)?)?;
+        std::io::stdout().write_all(&text)?;
+        if !follow {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn check(name: &str, check: CheckArgs) -> anyhow::Result<ExitCode> {
+    let running = Client::connect(name)?;
+    let own = running.is_none();
+    let mut client = match running {
+        Some(client) => client,
+        None => {
+            // A name of its own, so that two checks at one time do not meet.
+            let name = format!("check-{}", std::process::id());
+            supervisor::start(&settings(&name, check.up, Lifetime::OfParent)?, tell)?
+        }
+    };
+    let mut verdicts = Verdicts::default();
+    let mut each = |reply: Reply| match (reply, check.output) {
+        (Reply::Checked(outcome), Output::Table) => {
+            let _nobody_reads = print(&format!("{}\n", outcome.line(std::io::stdout().is_terminal())));
+            verdicts.add(outcome);
+        }
+        (Reply::Checked(outcome), Output::Json) => verdicts.add(outcome),
+        (Reply::Progress(_) | Reply::Status(_) | Reply::Done | Reply::Failed(_), _) => {}
+    };
+    let asked = client.ask(&Request::Check { only: check.only }, &mut each);
+    if own {
+        // The playground of a check ends with this process; this waits until nothing of it is left.
+        let _ends_anyway = supervisor::stop(&mut client);
+    }
+    asked?;
+    match check.output {
+        Output::Table => print(&format!("{}\n", verdicts.summary()))?,
+        Output::Json => print(&serde_json::to_string_pretty::<[Outcome]>(verdicts.outcomes())?)?,
+    }
+    Ok(if verdicts.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush().context("standard output")
+}

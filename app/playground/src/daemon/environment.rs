@@ -1,0 +1,80 @@
+//! The environment of a daemon, exactly as its DaemonSet gives it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use subm_lab::STATE_DIR;
+
+use super::Kind;
+use crate::api::{Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, gateway_rules, route_agent_rules};
+use crate::settings::Settings;
+use crate::topology::{Cluster, Node};
+
+/// Names and values, with credentials of the daemon's own in it.
+pub(super) fn of(
+    kind: Kind,
+    settings: &Settings,
+    (cluster, node): (&Cluster, &Node),
+    apis: &Apis,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let home = apis.of(&cluster.name)?;
+    let mut environment = vec![
+        ("SUBMARINER_NAMESPACE", OPERATOR_NAMESPACE.to_owned()),
+        ("SUBMARINER_CLUSTERID", cluster.name.clone()),
+        ("SUBMARINER_CLUSTERCIDR", cluster.pods().to_string()),
+        ("SUBMARINER_SERVICECIDR", cluster.services().to_string()),
+        ("SUBMARINER_GLOBALCIDR", String::new()),
+        ("SUBMARINER_DEBUG", "false".to_owned()),
+        ("SUBMARINER_HEALTHCHECKENABLED", "true".to_owned()),
+        ("SUBMARINER_HEALTHCHECKINTERVAL", "1".to_owned()),
+        ("SUBMARINER_HEALTHCHECKMAXPACKETLOSSCOUNT", "5".to_owned()),
+        ("NODE_NAME", node.name.clone()),
+        ("POD_NAME", format!("submariner-{}-{}", kind.name(), node.name)),
+        ("KUBECONFIG", kubeconfig(kind, home, node)?.display().to_string()),
+    ];
+    match kind {
+        Kind::RouteAgent => environment.extend([
+            ("SUBMARINER_NETWORKPLUGIN", "generic".to_owned()),
+            ("SUBMARINER_PROFILEPORT", kind.admin_port().to_string()),
+        ]),
+        Kind::Gateway => environment.extend(gateway(settings, cluster, apis.hub()?)?),
+    }
+    Ok(environment)
+}
+
+fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> anyhow::Result<Vec<(&'static str, String)>> {
+    Ok(vec![
+        ("SUBMARINER_CABLEDRIVER", settings.cable_driver.clone()),
+        ("SUBMARINER_NATENABLED", "false".to_owned()),
+        ("SUBMARINER_BROKER", "k8s".to_owned()),
+        ("SUBMARINER_METRICSPORT", Kind::Gateway.admin_port().to_string()),
+        ("SUBMARINER_HALT_ON_CERT_ERROR", "true".to_owned()),
+        ("AIR_GAPPED_DEPLOYMENT", "true".to_owned()),
+        ("BROKER_K8S_APISERVER", hub.endpoint()),
+        ("BROKER_K8S_APISERVERTOKEN", hub.grant_member(cluster)?),
+        ("BROKER_K8S_REMOTENAMESPACE", BROKER_NAMESPACE.to_owned()),
+        ("BROKER_K8S_CA", STANDARD.encode(hub.authority())),
+        ("BROKER_K8S_INSECURE", "false".to_owned()),
+        ("CE_IPSEC_PSK", String::new()),
+        ("CE_IPSEC_NATTPORT", "4500".to_owned()),
+        ("CE_IPSEC_DEBUG", "false".to_owned()),
+    ])
+}
+
+/// A way to the API at home for this daemon alone.
+fn kubeconfig(kind: Kind, home: &Api, node: &Node) -> anyhow::Result<PathBuf> {
+    let rules = match kind {
+        Kind::Gateway => gateway_rules(),
+        Kind::RouteAgent => route_agent_rules(),
+    };
+    let user = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:submariner-{}", kind.name());
+    let token = home.grant(&user, rules)?;
+    let directory = Path::new(STATE_DIR).join("credentials");
+    fs::create_dir_all(&directory)?;
+    let path = directory.join(format!("{}-{}.kubeconfig", node.name, kind.name()));
+    fs::write(&path, home.kubeconfig(&token)).with_context(|| path.display().to_string())?;
+    Ok(path)
+}

@@ -1,0 +1,153 @@
+//! The inside end of the control socket.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+use super::Playground;
+use crate::check;
+use crate::control::{Reply, Request};
+use crate::progress::{Phase, Progress};
+use crate::status::{ClusterStatus, NodeStatus, PodStatus, Status};
+
+/// Answers from before the playground stands; clones are handles to one.
+#[derive(Debug, Clone)]
+pub(super) struct Server(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    progress: Progress,
+    /// The init, as seen from outside.
+    init: i32,
+    playground: OnceLock<Arc<Playground>>,
+}
+
+impl Server {
+    /// Starts to answer.
+    pub(super) fn start(listener: UnixListener, progress: Progress, init: i32) -> io::Result<Self> {
+        let server = Self(Arc::new(Inner { progress, init, playground: OnceLock::new() }));
+        let serving = server.clone();
+        thread::Builder::new().name("control".to_owned()).spawn(move || {
+            for stream in listener.incoming() {
+                let (server, stream) = match stream {
+                    Ok(stream) => (serving.clone(), stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "nobody can be answered");
+                        thread::sleep(Duration::from_millis(100));
+                        continue;
+                    }
+                };
+                let answer = move || {
+                    if let Err(error) = server.converse(&stream) {
+                        tracing::debug!(%error, "a conversation broke off");
+                    }
+                };
+                if let Err(error) = thread::Builder::new().name("answer".to_owned()).spawn(answer) {
+                    tracing::warn!(%error, "somebody was not answered");
+                }
+            }
+        })?;
+        Ok(server)
+    }
+
+    /// Answers everything from now on.
+    pub(super) fn serve(&self, playground: Arc<Playground>) {
+        if self.0.playground.set(playground).is_err() {
+            tracing::error!("a second playground was built");
+        }
+    }
+
+    fn converse(&self, stream: &UnixStream) -> io::Result<()> {
+        let mut reply = |reply: &Reply| -> io::Result<()> {
+            let mut line = serde_json::to_string(reply)?;
+            line.push('\n');
+            (&mut &*stream).write_all(line.as_bytes())
+        };
+        // The name can be found by everyone on the machine.
+        if getsockopt(stream, PeerCredentials)?.uid() != nix::unistd::geteuid().as_raw() {
+            return reply(&Reply::Failed("this playground belongs to another user".to_owned()));
+        }
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line)?;
+        match serde_json::from_str(&line)? {
+            Request::Wait => self.wait(&mut reply),
+            Request::Status => match self.0.playground.get() {
+                Some(playground) => reply(&Reply::Status(Box::new(self.status(playground)))),
+                None => reply(&Reply::Failed("the playground is not ready yet".to_owned())),
+            },
+            Request::Check { only } => match self.0.playground.get() {
+                Some(playground) => {
+                    check::run(playground, only.as_deref(), |outcome| reply(&Reply::Checked(outcome)))?;
+                    reply(&Reply::Done)
+                }
+                None => reply(&Reply::Failed("the playground is not ready yet".to_owned())),
+            },
+            Request::Down => {
+                reply(&Reply::Done)?;
+                std::process::exit(0);
+            }
+        }
+    }
+
+    fn wait(&self, reply: &mut impl FnMut(&Reply) -> io::Result<()>) -> io::Result<()> {
+        let mut seen = 0;
+        loop {
+            let (lines, phase) = self.0.progress.next(seen);
+            seen += lines.len();
+            match phase {
+                Phase::Failed => return reply(&Reply::Failed(lines.last().cloned().unwrap_or_default())),
+                Phase::Starting | Phase::Ready => {
+                    lines.into_iter().try_for_each(|line| reply(&Reply::Progress(line)))?;
+                }
+            }
+            if phase == Phase::Ready {
+                return reply(&Reply::Done);
+            }
+        }
+    }
+
+    fn status(&self, playground: &Playground) -> Status {
+        let topology = &playground.world.topology;
+        let api = |name: &str| playground.apis.of(name).map(|api| api.endpoint()).unwrap_or_default();
+        let clusters = topology.clusters.iter().map(|cluster| ClusterStatus {
+            name: cluster.name.clone(),
+            api: api(&cluster.name),
+            pods: cluster.pods().to_string(),
+            services: cluster.services().to_string(),
+            echo_service: cluster.echo_service().to_string(),
+        });
+        let hub = ClusterStatus {
+            name: "hub".to_owned(),
+            api: api("hub"),
+            pods: "-".to_owned(),
+            services: "-".to_owned(),
+            echo_service: "-".to_owned(),
+        };
+        let nodes = topology.nodes().map(|(cluster, node)| NodeStatus {
+            path: format!("{}/{}", cluster.name, node.role),
+            address: node.address.to_string(),
+            pods: node.pod_cidr.to_string(),
+        });
+        let pods = topology.nodes().flat_map(|(cluster, node)| {
+            node.pods.iter().map(move |pod| PodStatus {
+                path: format!("{}/{}/{}", cluster.name, node.role, pod.role),
+                address: pod.address.to_string(),
+            })
+        });
+        let ready_after = self.0.progress.ready_after();
+        Status {
+            init: self.0.init,
+            ready_after_ms: ready_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+            cable_driver: playground.settings.cable_driver.clone(),
+            size: playground.settings.size,
+            clusters: clusters.chain([hub]).collect(),
+            nodes: nodes.collect(),
+            pods: pods.collect(),
+            daemons: playground.daemons.all().map(crate::daemon::Daemon::status).collect(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A service proxy: what kube-proxy makes of Services and EndpointSlices.
+
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use k8s_openapi::api::core::v1::{Service, ServicePort as PortSpec};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use subm_plan::nft::{
+    AddressTest, At, Chain, ChainName, Hook, HookType, L4, Match, Policy, PortTest, Rule, Side, Table,
+    Verdict, priority,
+};
+use subm_plan::{NodePlan, Owner, RouteProtocol, Scope};
+
+/// What the proxy owns on a node.
+pub(crate) fn scope() -> Scope {
+    Scope::of(Owner("playground-proxy"), RouteProtocol(87), &[])
+}
+
+/// A port of a service, and where connections to it may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServicePort {
+    name: String,
+    address: Ipv4Addr,
+    protocol: L4,
+    port: u16,
+    endpoints: Vec<(Ipv4Addr, u16)>,
+}
+
+/// The label of an `EndpointSlice` that names its Service.
+const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+
+/// Joins Services with their `EndpointSlices`; what is not complete is left out.
+pub(crate) fn services<'a>(
+    services: impl Iterator<Item = &'a Service>,
+    slices: impl Iterator<Item = &'a EndpointSlice>,
+) -> Vec<ServicePort> {
+    let slices: Vec<&EndpointSlice> = slices.collect();
+    let mut ports: Vec<ServicePort> = services.flat_map(|service| ports(service, &slices)).collect();
+    ports.sort_by(|one, other| one.name.cmp(&other.name));
+    ports
+}
+
+fn ports(service: &Service, slices: &[&EndpointSlice]) -> Vec<ServicePort> {
+    let spec = service.spec.as_ref();
+    let Some(address) = spec.and_then(|spec| spec.cluster_ip.as_ref()?.parse().ok()) else {
+        return Vec::new();
+    };
+    let (name, namespace) = (&service.metadata.name, &service.metadata.namespace);
+    let own = |slice: &&&EndpointSlice| {
+        let label = slice.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_LABEL));
+        slice.metadata.namespace == *namespace && label == name.as_ref()
+    };
+    let slices: Vec<&EndpointSlice> = slices.iter().filter(own).copied().collect();
+    let prefix =
+        format!("{}-{}", namespace.as_deref().unwrap_or_default(), name.as_deref().unwrap_or_default());
+    let port = |port: &PortSpec| {
+        let protocol = match port.protocol.as_deref() {
+            None | Some("TCP") => L4::Tcp,
+            Some("UDP") => L4::Udp,
+            Some(_) => return None,
+        };
+        let mut endpoints: Vec<_> =
+            slices.iter().flat_map(|slice| endpoints(slice, port.name.as_deref())).collect();
+        endpoints.sort_unstable();
+        let name = format!("{prefix}-{}", port.name.as_deref().unwrap_or_default());
+        Some(ServicePort { name, address, protocol, port: u16::try_from(port.port).ok()?, endpoints })
+    };
+    spec.and_then(|spec| spec.ports.as_ref()).into_iter().flatten().filter_map(port).collect()
+}
+
+fn endpoints(slice: &EndpointSlice, port: Option<&str>) -> Vec<(Ipv4Addr, u16)> {
+    let named = slice.ports.iter().flatten().find(|candidate| candidate.name.as_deref() == port);
+    let Some(port) = named.and_then(|port| u16::try_from(port.port?).ok()) else { return Vec::new() };
+    let ready = slice.endpoints.iter().flatten().filter(|endpoint| {
+        endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
+    });
+    ready.filter_map(|endpoint| Some((endpoint.addresses.first()?.parse().ok()?, port))).collect()
+}
+
+/// One chain per service port that draws an endpoint, called for packets that arrive and for the node's own.
+///
+/// KERNEL: a pod's answer to a pod of its own node crosses the bridge without being seen by the packet filter, so it
+/// would come from the wrong address; what goes from the bridge to the bridge comes from the node. Packets that are
+/// bridged only never pass here.
+pub(crate) fn plan(own: Ipv4Net, services: &[ServicePort]) -> NodePlan {
+    let mut table = Table::new(scope().table);
+    let mut dispatch = Vec::new();
+    for service in services.iter().filter(|service| !service.endpoints.is_empty()) {
+        let chain = ChainName(service.name.clone());
+        let matches = [to(service.address), to_port(service.protocol, service.port)];
+        dispatch.push(Rule::new(matches, Verdict::Jump(chain.clone()), service.name.clone()));
+        table.chains.insert(chain, draw(service));
+    }
+    for (name, at) in [("prerouting", At::Prerouting), ("output", At::Output)] {
+        let hook = Hook { kind: HookType::Nat, at, priority: priority::DSTNAT, policy: Policy::Accept };
+        table.chains.insert(ChainName(name.to_owned()), Chain { hook: Some(hook), rules: dispatch.clone() });
+    }
+    let hook =
+        Hook { kind: HookType::Nat, at: At::Postrouting, priority: priority::SRCNAT, policy: Policy::Accept };
+    let within = |side: Side| Match::Address(side, AddressTest::Net(own.into()));
+    let hairpin = [within(Side::Source), within(Side::Destination)];
+    let rules = vec![Rule::new(hairpin, Verdict::Masquerade, "a service's pod on the caller's own node")];
+    table.chains.insert(ChainName("postrouting".to_owned()), Chain { hook: Some(hook), rules });
+    NodePlan { table: Some(table), ..NodePlan::default() }
+}
+
+fn draw(service: &ServicePort) -> Chain {
+    let count = u32::try_from(service.endpoints.len()).unwrap_or(u32::MAX);
+    // Each rule draws among those that are left, so that all have one chance.
+    let rules = service.endpoints.iter().zip(0..count).map(|((address, port), index)| {
+        let chance = (count - index > 1).then_some(Match::Random { of: count - index, is: 0 });
+        let matches = std::iter::once(to_port(service.protocol, service.port)).chain(chance);
+        Rule::new(matches, Verdict::Dnat((*address).into(), Some(*port)), service.name.clone())
+    });
+    Chain { hook: None, rules: rules.collect() }
+}
+
+fn to(address: Ipv4Addr) -> Match {
+    Match::Address(Side::Destination, AddressTest::Net(Ipv4Net::from(address).into()))
+}
+
+fn to_port(protocol: L4, port: u16) -> Match {
+    Match::Port(protocol, Side::Destination, PortTest::Is(port))
+}
