@@ -17,6 +17,8 @@ struct Program {
 
 #[derive(Debug, Subcommand)]
 enum Daemon {
+    /// Keeps the cables to other clusters
+    Gateway(Box<submariner_gateway::Settings>),
     /// Routes and filters packets on every node
     RouteAgent(submariner_route_agent::Arguments),
 }
@@ -33,13 +35,16 @@ fn main() -> ExitCode {
         }
     };
     let ended: anyhow::Result<()> = match program.daemon {
+        Daemon::Gateway(settings) => submariner_gateway::run(&settings),
         Daemon::RouteAgent(arguments) => submariner_route_agent::run(arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
-            ExitCode::FAILURE
+            let usage = error.is::<submariner_gateway::InvalidSettings>()
+                || error.is::<submariner_route_agent::InvalidSettings>();
+            if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -1,0 +1,110 @@
+//! Our own end of the cables, as we publish it.
+
+use subm_api::endpoint::AddressField;
+use subm_api::{EndpointSpec, names};
+use subm_cable::{Local, driver};
+use subm_plan::HostFacts;
+use subm_types::{CableName, Endpoint, Epoch, Family, HostName, Planned, Problem};
+
+use crate::node::NodeSettings;
+use crate::public_address;
+use crate::settings::Config;
+
+/// What this cluster and node are, for the cable driver.
+pub(crate) fn local(config: &Config, node: &NodeSettings, facts: &HostFacts) -> Local {
+    Local {
+        cluster: config.cluster.clone(),
+        uid: None,
+        networks: config.networks().into_iter().collect(),
+        pod_networks: config.pod_networks(),
+        private_ips: facts.preferred_source,
+        driver: config.driver.clone(),
+        udp_port: node.udp_port.unwrap_or(config.udp_port),
+    }
+}
+
+/// The name of our end; it needs an address.
+pub(crate) fn cable_name(local: &Local) -> Option<CableName> {
+    let (_, private) = local.private_ips.iter().next()?;
+    Some(CableName(names::cable_name(&local.cluster, *private)))
+}
+
+/// Our Endpoint, unless the address or the driver is missing; their absence is told by the cable plan.
+pub(crate) fn spec(
+    config: &Config,
+    node: &NodeSettings,
+    local: &Local,
+    facts: &HostFacts,
+) -> Planned<Option<EndpointSpec>> {
+    let (Some(cable), Some(name)) = (driver(&local.driver), cable_name(local)) else {
+        return Planned::default();
+    };
+    let mut problems = Vec::new();
+    // COMPAT: without `natt-discovery-port` peers connect at once; with it they would wait a minute for answers that
+    // this version does not give.
+    let mut spec = EndpointSpec {
+        cluster_id: config.cluster.to_string(),
+        cable_name: name.0,
+        hostname: node.hostname.0.clone(),
+        subnets: config.networks().iter().map(ToString::to_string).collect(),
+        nat_enabled: config.nat_enabled,
+        backend: cable.backend().to_string(),
+        backend_config: cable.advertise(local),
+        ..EndpointSpec::default()
+    };
+    for (_, address) in local.private_ips.iter() {
+        spec.set_address(AddressField::Private, *address);
+    }
+    match public_ip(config, node) {
+        Ok(address) => address.into_iter().for_each(|ip| spec.set_address(AddressField::Public, ip.into())),
+        Err(problem) => problems.push(problem),
+    }
+    if let Some(resolvers) = &node.public_ip {
+        spec.backend_config.insert("public-ip".to_owned(), resolvers.clone());
+    }
+    if config.health.is_some() {
+        match facts.link_within(&local.pod_networks, Family::V4) {
+            Some((_, address)) => spec.set_address(AddressField::HealthCheck, address),
+            None => problems.push(no_health_check_address(config)),
+        }
+    }
+    Planned { value: Some(spec), problems }
+}
+
+fn public_ip(config: &Config, node: &NodeSettings) -> Result<Option<std::net::Ipv4Addr>, Problem> {
+    match &node.public_ip {
+        Some(resolvers) => public_address::resolve(resolvers, subm_api::keys::NODE_PUBLIC_IP),
+        None => public_address::resolve(&config.public_ip, "SUBMARINER_PUBLICIP"),
+    }
+}
+
+fn no_health_check_address(config: &Config) -> Problem {
+    Problem {
+        reason: "NoHealthCheckAddress",
+        object: format!("Node {}", config.node_name),
+        field: "SUBMARINER_CLUSTERCIDR".to_owned(),
+        what: format!("no interface of the node has an address in {}", config.pod_networks()),
+        remedy: "check the pod CIDR and the network plug-in, or set SUBMARINER_HEALTHCHECKENABLED=false; peers cannot probe this cluster until then".to_owned(),
+    }
+}
+
+/// The epoch that our Endpoint carries: that of the newest Endpoint of this cluster if it is ours already, else the
+/// next one. A restart is no takeover.
+pub(crate) fn epoch(
+    ours: &CableName,
+    hostname: &HostName,
+    known: &[Endpoint],
+    highest: Option<Epoch>,
+) -> Epoch {
+    let newest = newest(known);
+    let seen = newest.and_then(|endpoint| endpoint.epoch).max(highest).unwrap_or_default();
+    let is_ours = |endpoint: &Endpoint| {
+        endpoint.cable_name == *ours && endpoint.hostname == *hostname && endpoint.epoch == Some(seen)
+    };
+    if newest.is_some_and(is_ours) { seen } else { seen.next() }
+}
+
+/// The Endpoint that supersedes all others.
+pub(crate) fn newest(endpoints: &[Endpoint]) -> Option<&Endpoint> {
+    endpoints.iter().reduce(|best, other| if other.supersedes(best) { other } else { best })
+}

@@ -1,0 +1,174 @@
+//! The writer of this node's Gateway object: the only one there is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use subm_api::{Gateway, GatewayStatus, check, keys, names};
+use subm_kube::{Key, Objects, Writer};
+use subm_runtime::Report;
+use subm_runtime::icmp::Probes;
+use subm_types::{CableId, HostName};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+
+use crate::conditions::Conditions;
+use crate::metrics::Iterations;
+use crate::status::Sources;
+use crate::view::{Leadership, Outcome, View};
+
+/// COMPAT: a Gateway that was not written for three of these counts as dead.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+const STALE: Duration = Duration::from_secs(15);
+/// Changes that follow each other within this time are one write.
+const SETTLE: Duration = Duration::from_millis(50);
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What is known, and what followed from it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) view: View,
+    pub(crate) outcome: Outcome,
+    /// Since when each cable is planned, in Unix seconds.
+    pub(crate) established: BTreeMap<CableId, i64>,
+}
+
+/// Where the status comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Feeds {
+    pub(crate) known: watch::Receiver<Option<Arc<Known>>>,
+    pub(crate) report: watch::Receiver<Report>,
+    pub(crate) probes: watch::Receiver<Probes<CableId>>,
+    /// The Gateways as they stand.
+    pub(crate) gateways: watch::Receiver<Objects<Gateway>>,
+}
+
+/// Keeps the object true.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    writer: Writer,
+    feeds: Feeds,
+    iterations: Iterations,
+    conditions: Conditions,
+    /// What was last written, without what changes all the time.
+    written: Option<GatewayStatus>,
+    others: BTreeMap<Key, (String, Instant)>,
+}
+
+impl Publisher {
+    pub(crate) fn new(writer: Writer, feeds: Feeds, iterations: Iterations) -> Self {
+        let conditions = Conditions::default();
+        Self { writer, feeds, iterations, conditions, written: None, others: BTreeMap::new() }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let (mut heartbeat, mut failed) = (Instant::now(), false);
+        loop {
+            tokio::select! {
+                changed = self.changed() => if changed.is_err() { return },
+                () = sleep_until(heartbeat) => {}
+            }
+            sleep(SETTLE).await;
+            let Some((hostname, status)) = self.status() else {
+                heartbeat = Instant::now() + RETRY;
+                continue;
+            };
+            let due = Instant::now() >= heartbeat;
+            if !due && self.written.as_ref() == Some(&steady(&status)) {
+                continue;
+            }
+            self.iterations.count();
+            match self.write(&hostname, &status).await {
+                Ok(()) => {
+                    if failed {
+                        info!("the Gateway object is written again");
+                    }
+                    (failed, self.written) = (false, Some(steady(&status)));
+                    heartbeat = Instant::now() + HEARTBEAT;
+                }
+                Err(error) => {
+                    if !failed {
+                        warn!(%error, "the Gateway object cannot be written, trying again");
+                    }
+                    failed = true;
+                    sleep(RETRY).await;
+                    heartbeat = Instant::now();
+                }
+            }
+            self.remove_dead(&hostname).await;
+        }
+    }
+
+    async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+        let Feeds { known, report, probes, .. } = &mut self.feeds;
+        tokio::select! {
+            changed = known.changed() => changed,
+            changed = report.changed() => changed,
+            changed = probes.changed() => changed,
+        }
+    }
+
+    fn status(&mut self) -> Option<(HostName, GatewayStatus)> {
+        let known = self.feeds.known.borrow_and_update().clone()?;
+        let hostname = known.view.node.as_ref()?.hostname.clone();
+        let report = self.feeds.report.borrow_and_update().clone();
+        let probes = self.feeds.probes.borrow_and_update().clone();
+        let sources =
+            Sources { view: &known.view, outcome: &known.outcome, report: &report, probes: &probes };
+        let mut status = sources.status();
+        status.conditions = self.conditions.update(sources.findings(), &Time(Timestamp::now()));
+        Some((hostname, status))
+    }
+
+    async fn write(&self, hostname: &HostName, status: &GatewayStatus) -> Result<(), subm_kube::ApiError> {
+        let now = Timestamp::now().as_second().to_string();
+        let metadata = ObjectMeta {
+            name: Some(names::gateway_object_name(&hostname.0)),
+            namespace: Some(self.writer.connection().namespace.clone()),
+            annotations: Some([(keys::UPDATE_TIMESTAMP.to_owned(), now)].into()),
+            ..ObjectMeta::default()
+        };
+        let gateway = Gateway { metadata, status: status.clone() };
+        let live = self.feeds.gateways.borrow().get(&Key::of(&gateway)).cloned();
+        self.writer.apply(&gateway, live.as_ref()).await.map(drop)
+    }
+
+    /// The active gateway removes the objects of gateways that are gone: those whose timestamp has not changed
+    /// for long. Clocks of other nodes do not matter.
+    async fn remove_dead(&mut self, hostname: &HostName) {
+        let known = self.feeds.known.borrow().clone();
+        let active = known.is_some_and(|known| known.view.leadership == Leadership::Ours);
+        let own = names::gateway_object_name(&hostname.0);
+        let (now, before) = (Instant::now(), std::mem::take(&mut self.others));
+        let mut dead = Vec::new();
+        for (key, gateway) in self.feeds.gateways.borrow().all().iter().filter(|(key, _)| key.name != own) {
+            let stamp = check::annotation(&gateway.metadata, keys::UPDATE_TIMESTAMP).unwrap_or_default();
+            let since = before.get(key).filter(|(seen, _)| seen == stamp).map_or(now, |(_, since)| *since);
+            self.others.insert(key.clone(), (stamp.to_owned(), since));
+            if active && now.duration_since(since) > STALE {
+                dead.push(gateway.clone());
+            }
+        }
+        for gateway in dead {
+            match self.writer.delete(&gateway).await {
+                Ok(()) => {
+                    info!(gateway = %Key::of(&gateway), "removed the Gateway of a gateway that is gone")
+                }
+                Err(error) => warn!(%error, "the Gateway of a gateway that is gone cannot be removed"),
+            }
+        }
+    }
+}
+
+/// The status without round-trip times and spans of silence: those are told with the heartbeat.
+fn steady(status: &GatewayStatus) -> GatewayStatus {
+    let mut steady = status.clone();
+    for connection in &mut steady.connections {
+        connection.latency_rtt = None;
+        connection.status_message.clear();
+    }
+    steady
+}

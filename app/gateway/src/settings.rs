@@ -1,0 +1,488 @@
+//! What the program is told: flags and environment as text, and what they mean once checked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use ipnet::IpNet;
+use subm_kube::HubSettings;
+use subm_probe::LeaseTiming;
+use subm_types::{Backend, CidrSet, ClusterId};
+
+const DEFAULT_METRICS_PORT: u16 = 32780;
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// Flags and environment of the gateway, as they stand. The names are those of the Go implementation.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Settings {
+    /// The cluster that this gateway belongs to.
+    #[command(flatten)]
+    cluster: ClusterSettings,
+    /// The hub.
+    #[command(flatten)]
+    hub: HubArguments,
+    /// Leadership.
+    #[command(flatten)]
+    lease: LeaseSettings,
+    /// Health checks.
+    #[command(flatten)]
+    health: HealthSettings,
+    /// This process.
+    #[command(flatten)]
+    process: ProcessSettings,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+struct ClusterSettings {
+    /// Id of this cluster, unique in the clusterset
+    #[arg(long, env = "SUBMARINER_CLUSTERID")]
+    cluster_id: Option<String>,
+    /// Namespace of Submariner's objects
+    #[arg(long, env = "SUBMARINER_NAMESPACE")]
+    namespace: Option<String>,
+    /// Networks of pods, comma separated
+    #[arg(long, env = "SUBMARINER_CLUSTERCIDR")]
+    cluster_cidr: Option<String>,
+    /// Networks of services, comma separated
+    #[arg(long, env = "SUBMARINER_SERVICECIDR")]
+    service_cidr: Option<String>,
+    /// Networks of Globalnet, comma separated; empty without it
+    #[arg(long, env = "SUBMARINER_GLOBALCIDR")]
+    global_cidr: Option<String>,
+    /// What carries the cables: vxlan
+    #[arg(long, env = "SUBMARINER_CABLEDRIVER")]
+    cable_driver: Option<String>,
+    /// How the public address is found: ipv4:ADDRESS
+    #[arg(long, env = "SUBMARINER_PUBLICIP")]
+    public_ip: Option<String>,
+    /// Whether a NAT is in front of the node
+    #[arg(long, env = "SUBMARINER_NATENABLED")]
+    nat_enabled: Option<String>,
+    /// UDP port of the tunnels, unless the node names one
+    #[arg(long, env = "CE_IPSEC_NATTPORT")]
+    natt_port: Option<String>,
+    /// `true` where nothing outside the clusters can be reached
+    #[arg(long, env = "AIR_GAPPED_DEPLOYMENT")]
+    air_gapped: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+struct HubArguments {
+    /// The hub's API server: HOST[:PORT][/PATH]
+    #[arg(long, env = "BROKER_K8S_APISERVER")]
+    hub_server: Option<String>,
+    /// The hub's bearer token; better: a Secret
+    #[arg(long, env = "BROKER_K8S_APISERVERTOKEN", hide_env_values = true)]
+    hub_token: Option<Secret>,
+    /// The hub's namespace
+    #[arg(long, env = "BROKER_K8S_REMOTENAMESPACE")]
+    hub_namespace: Option<String>,
+    /// The hub's certificate authority: base64 of PEM
+    #[arg(long, env = "BROKER_K8S_CA", hide_env_values = true)]
+    hub_ca: Option<String>,
+    /// Trust the hub whatever certificate it shows
+    #[arg(long, env = "BROKER_K8S_INSECURE")]
+    hub_insecure: Option<String>,
+    /// Name of the Secret with `token` and `ca.crt`, or the directory where it is mounted
+    #[arg(long, env = "BROKER_K8S_SECRET")]
+    hub_secret: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+struct LeaseSettings {
+    /// Seconds for which a lease that is not renewed keeps others away
+    #[arg(long, env = "LEADERSHIP_LEASEDURATION")]
+    lease_duration: Option<String>,
+    /// Seconds for which the holder goes on without being able to renew
+    #[arg(long, env = "LEADERSHIP_RENEWDEADLINE")]
+    lease_renew_deadline: Option<String>,
+    /// Seconds between attempts
+    #[arg(long, env = "LEADERSHIP_RETRYPERIOD")]
+    lease_retry_period: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+struct HealthSettings {
+    /// Whether cables are probed
+    #[arg(long, env = "SUBMARINER_HEALTHCHECKENABLED")]
+    health_check_enabled: Option<String>,
+    /// Seconds between round-trip times in the statistics
+    #[arg(long, env = "SUBMARINER_HEALTHCHECKINTERVAL")]
+    health_check_interval: Option<String>,
+    /// Intervals without answer after which the status says so in full
+    #[arg(long, env = "SUBMARINER_HEALTHCHECKMAXPACKETLOSSCOUNT")]
+    health_check_max_packet_loss_count: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+struct ProcessSettings {
+    /// Name of the Node object
+    #[arg(long, env = "NODE_NAME")]
+    node_name: Option<String>,
+    /// Name of this pod
+    #[arg(long, env = "POD_NAME")]
+    pod_name: Option<String>,
+    /// Port of /metrics, /healthz, /readyz and /debug; 0 for none
+    #[arg(long, env = "SUBMARINER_METRICSPORT")]
+    metrics_port: Option<String>,
+    /// 2 is normal, 3 says why, 4 says what libraries do
+    #[arg(long, short = 'v', env = "SUBMARINER_VERBOSITY")]
+    verbosity: Option<String>,
+    /// `true` counts as verbosity 3
+    #[arg(long, env = "SUBMARINER_DEBUG")]
+    debug: Option<String>,
+    /// Accepted and without effect: the authority is read again when it changes, so that nothing need end for it
+    #[arg(long, env = "SUBMARINER_HALT_ON_CERT_ERROR")]
+    halt_on_cert_error: Option<String>,
+    /// Remove everything that this program made on the node and in the cluster, and end
+    #[arg(long, env = "SUBMARINER_UNINSTALL")]
+    uninstall: Option<String>,
+    /// The cluster's API, where the pod's own credential is not to be used
+    #[arg(long, env = "KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+    /// Log what would be done to the kernel, and do not do it
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// One setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSetting {
+    /// The environment variable.
+    pub name: &'static str,
+    /// What is wrong with it, and what would be right.
+    pub what: String,
+}
+
+/// Every setting that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidSettings(pub Vec<InvalidSetting>);
+
+impl fmt::Display for InvalidSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.what)
+    }
+}
+
+impl fmt::Display for InvalidSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the settings are not usable")?;
+        self.0.iter().try_for_each(|wrong| write!(f, "; {wrong}"))
+    }
+}
+
+impl std::error::Error for InvalidSettings {}
+
+/// How cables are probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Between samples of the statistics.
+    pub interval: Duration,
+    /// Intervals without answer that the user allows.
+    pub losses: u32,
+}
+
+impl HealthCheck {
+    /// The silence after which the Go implementation would speak.
+    pub fn allowed_silence(self) -> Duration {
+        self.interval.saturating_mul(self.losses.saturating_add(1))
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Keep the cables.
+    Run,
+    /// Keep everything as it is and say what would be done to the kernel.
+    DryRun,
+    /// Remove what was made.
+    Uninstall,
+}
+
+/// The settings, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// This cluster.
+    pub cluster: ClusterId,
+    /// The namespace of our objects.
+    pub namespace: String,
+    /// Networks of pods, in the given order.
+    pub cluster_cidrs: Vec<IpNet>,
+    /// Networks of services, in the given order.
+    pub service_cidrs: Vec<IpNet>,
+    /// What carries the cables.
+    pub driver: Backend,
+    /// How the public address is found.
+    pub public_ip: String,
+    /// Whether a NAT is in front of the node.
+    pub nat_enabled: bool,
+    /// Whether nothing outside can be reached.
+    pub air_gapped: bool,
+    /// The UDP port of the tunnels, unless the node names one.
+    pub udp_port: u16,
+    /// The hub.
+    pub hub: HubSettings,
+    /// The lease.
+    pub lease: LeaseTiming,
+    /// How cables are probed; absent if they are not.
+    pub health: Option<HealthCheck>,
+    /// The Node object.
+    pub node_name: String,
+    /// This pod.
+    pub pod_name: Option<String>,
+    /// The port of the admin endpoints; 0 for none.
+    pub metrics_port: u16,
+    /// What to do.
+    pub task: Task,
+    /// Where the cluster's API is, unless the pod's own credential is used.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+impl Config {
+    /// What this cluster publishes, services first.
+    pub fn networks(&self) -> Vec<IpNet> {
+        let mut seen = Vec::new();
+        for net in self.service_cidrs.iter().chain(&self.cluster_cidrs) {
+            if !seen.contains(net) {
+                seen.push(*net);
+            }
+        }
+        seen
+    }
+
+    /// The networks of pods as a set.
+    pub fn pod_networks(&self) -> CidrSet {
+        self.cluster_cidrs.iter().copied().collect()
+    }
+}
+
+impl Settings {
+    /// How much is to be said.
+    pub fn verbosity(&self) -> subm_runtime::Verbosity {
+        let process = &self.process;
+        subm_runtime::Verbosity::from_settings(process.verbosity.as_deref(), process.debug.as_deref())
+    }
+
+    /// Checks everything and names everything that is wrong.
+    pub fn check(&self) -> Result<Config, InvalidSettings> {
+        let mut reader = Reader(Vec::new());
+        let config = reader.config(self);
+        match config {
+            Some(config) if reader.0.is_empty() => Ok(config),
+            Some(_) | None => Err(InvalidSettings(reader.0)),
+        }
+    }
+}
+
+/// Reads texts and collects what is wrong with them.
+struct Reader(Vec<InvalidSetting>);
+
+impl Reader {
+    fn config(&mut self, settings: &Settings) -> Option<Config> {
+        let Settings { cluster, hub, lease, health, process } = settings;
+        let hub = self.hub(hub);
+        let id = self.cluster_id(cluster.cluster_id.as_deref());
+        let namespace = self.required("SUBMARINER_NAMESPACE", cluster.namespace.as_deref());
+        let node_name = self.required("NODE_NAME", process.node_name.as_deref());
+        self.no_globalnet(cluster.global_cidr.as_deref());
+        let cluster_cidrs = self.networks("SUBMARINER_CLUSTERCIDR", cluster.cluster_cidr.as_deref());
+        let service_cidrs = self.networks("SUBMARINER_SERVICECIDR", cluster.service_cidr.as_deref());
+        if cluster_cidrs.is_empty() && service_cidrs.is_empty() {
+            self.wrong(
+                "SUBMARINER_CLUSTERCIDR",
+                "and SUBMARINER_SERVICECIDR name no network; set at least one",
+            );
+        }
+        let nat_enabled = self.flag("SUBMARINER_NATENABLED", cluster.nat_enabled.as_deref());
+        let udp_port = self.port("CE_IPSEC_NATTPORT", cluster.natt_port.as_deref());
+        let metrics_port = self.number("SUBMARINER_METRICSPORT", process.metrics_port.as_deref());
+        let (lease, health, task) = (self.lease(lease), self.health(health), self.task(process));
+        // INVARIANT: everything was read before the first `?`, so that every mistake is named.
+        Some(Config {
+            cluster: id?,
+            namespace: namespace?,
+            node_name: node_name?,
+            hub: hub?,
+            driver: driver(cluster.cable_driver.as_deref()),
+            public_ip: text(cluster.public_ip.as_deref()).to_owned(),
+            nat_enabled: nat_enabled.unwrap_or(false),
+            air_gapped: cluster.air_gapped.as_deref() == Some("true"),
+            udp_port: udp_port.unwrap_or(subm_api::backend_config::DEFAULT_UDP_PORT),
+            metrics_port: metrics_port.unwrap_or(DEFAULT_METRICS_PORT),
+            pod_name: process.pod_name.clone().filter(|name| !name.is_empty()),
+            kubeconfig: process.kubeconfig.clone(),
+            cluster_cidrs,
+            service_cidrs,
+            lease,
+            health,
+            task,
+        })
+    }
+
+    fn wrong(&mut self, name: &'static str, what: impl Into<String>) {
+        self.0.push(InvalidSetting { name, what: what.into() });
+    }
+
+    fn required(&mut self, name: &'static str, value: Option<&str>) -> Option<String> {
+        let value = text(value);
+        if value.is_empty() {
+            self.wrong(name, "must be set");
+        }
+        Some(value.to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn cluster_id(&mut self, value: Option<&str>) -> Option<ClusterId> {
+        let parsed = self.required("SUBMARINER_CLUSTERID", value)?.parse();
+        parsed
+            .map_err(|cause: subm_types::cluster::InvalidClusterId| {
+                self.wrong("SUBMARINER_CLUSTERID", format!("cannot be used: {cause}"));
+            })
+            .ok()
+    }
+
+    fn no_globalnet(&mut self, value: Option<&str>) {
+        if !text(value).is_empty() {
+            self.wrong(
+                "SUBMARINER_GLOBALCIDR",
+                "asks for Globalnet, which this version does not have; unset it",
+            );
+        }
+    }
+
+    fn networks(&mut self, name: &'static str, value: Option<&str>) -> Vec<IpNet> {
+        let items = text(value).split(',').map(str::trim).filter(|item| !item.is_empty());
+        let mut out = Vec::new();
+        for item in items {
+            match item.parse::<IpNet>() {
+                Ok(net) => out.push(net.trunc()),
+                Err(_) => self.wrong(name, format!("has {item:?}, which is no network such as 10.0.0.0/16")),
+            }
+        }
+        out
+    }
+
+    /// COMPAT: absent is the default, set but empty is an error.
+    fn flag(&mut self, name: &'static str, value: Option<&str>) -> Option<bool> {
+        let value = value?;
+        let parsed = subm_api::backend_config::parse_bool(value);
+        if parsed.is_none() {
+            self.wrong(name, format!("is {value:?}; write true or false"));
+        }
+        parsed
+    }
+
+    fn number<T: std::str::FromStr>(&mut self, name: &'static str, value: Option<&str>) -> Option<T> {
+        let value = value?;
+        let parsed = value.trim().parse().ok();
+        if parsed.is_none() {
+            self.wrong(name, format!("is {value:?}; write a whole number that is not too large"));
+        }
+        parsed
+    }
+
+    fn port(&mut self, name: &'static str, value: Option<&str>) -> Option<u16> {
+        let value = value.filter(|value| !value.is_empty())?;
+        let parsed = subm_api::backend_config::parse_port(value);
+        if parsed.is_none() {
+            self.wrong(name, format!("is {value:?}; write a port from 1 to 65535"));
+        }
+        parsed
+    }
+
+    /// COMPAT: absent and 0 are the default.
+    fn seconds(&mut self, name: &'static str, value: Option<&str>, default: Duration) -> Duration {
+        match self.number::<u32>(name, value) {
+            None | Some(0) => default,
+            Some(seconds) => Duration::from_secs(u64::from(seconds)),
+        }
+    }
+
+    fn lease(&mut self, settings: &LeaseSettings) -> LeaseTiming {
+        let default = LeaseTiming::DEFAULT;
+        let duration = settings.lease_duration.as_deref();
+        let deadline = settings.lease_renew_deadline.as_deref();
+        let retry = settings.lease_retry_period.as_deref();
+        let timing = LeaseTiming {
+            duration: self.seconds("LEADERSHIP_LEASEDURATION", duration, default.duration),
+            renew_deadline: self.seconds("LEADERSHIP_RENEWDEADLINE", deadline, default.renew_deadline),
+            retry: self.seconds("LEADERSHIP_RETRYPERIOD", retry, default.retry),
+        };
+        if let Err(cause) = timing.checked() {
+            self.wrong("LEADERSHIP_LEASEDURATION", format!("does not fit the others: {cause}"));
+        }
+        timing
+    }
+
+    fn health(&mut self, settings: &HealthSettings) -> Option<HealthCheck> {
+        let enabled = settings.health_check_enabled.as_deref();
+        let interval = settings.health_check_interval.as_deref();
+        let losses = settings.health_check_max_packet_loss_count.as_deref();
+        let on = self.flag("SUBMARINER_HEALTHCHECKENABLED", enabled).unwrap_or(true);
+        let interval = self.seconds("SUBMARINER_HEALTHCHECKINTERVAL", interval, Duration::from_secs(1));
+        let losses = self.number("SUBMARINER_HEALTHCHECKMAXPACKETLOSSCOUNT", losses);
+        on.then(|| HealthCheck { interval, losses: losses.filter(|count| *count > 0).unwrap_or(5) })
+    }
+
+    fn hub(&mut self, settings: &HubArguments) -> Option<HubSettings> {
+        let server = self.required("BROKER_K8S_APISERVER", settings.hub_server.as_deref());
+        let namespace = self.required("BROKER_K8S_REMOTENAMESPACE", settings.hub_namespace.as_deref());
+        let insecure = self.flag("BROKER_K8S_INSECURE", settings.hub_insecure.as_deref()).unwrap_or(false);
+        let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        let token =
+            settings.hub_token.as_ref().map(|token| token.0.clone()).filter(|token| !token.is_empty());
+        let secret = given(&settings.hub_secret).map(|name| secret_directory(&name));
+        if token.is_none() && secret.is_none() {
+            self.wrong(
+                "BROKER_K8S_SECRET",
+                "must be set: without it and BROKER_K8S_APISERVERTOKEN the hub refuses",
+            );
+        }
+        let (apiserver, namespace, ca) = (server?, namespace?, given(&settings.hub_ca));
+        Some(HubSettings { apiserver, token, namespace, ca, insecure, secret })
+    }
+
+    fn task(&mut self, process: &ProcessSettings) -> Task {
+        self.flag("SUBMARINER_HALT_ON_CERT_ERROR", process.halt_on_cert_error.as_deref());
+        match self.flag("SUBMARINER_UNINSTALL", process.uninstall.as_deref()) {
+            Some(true) => Task::Uninstall,
+            Some(false) | None if process.dry_run => Task::DryRun,
+            Some(false) | None => Task::Run,
+        }
+    }
+}
+
+fn text(value: Option<&str>) -> &str {
+    value.unwrap_or_default().trim()
+}
+
+/// COMPAT: no driver means libreswan, and case does not matter.
+fn driver(name: Option<&str>) -> Backend {
+    let name = text(name).to_lowercase();
+    Backend::from(if name.is_empty() { "libreswan" } else { name.as_str() })
+}
+
+/// COMPAT: Secrets are mounted below this directory. A name with a slash is a directory of its own.
+fn secret_directory(name: &str) -> PathBuf {
+    if name.contains('/') { PathBuf::from(name) } else { HubSettings::secret_directory(name) }
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

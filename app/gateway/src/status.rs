@@ -1,0 +1,181 @@
+//! What the Gateway object says.
+
+use std::time::Duration;
+
+use subm_api::connection::{Connection, ConnectionStatus, LatencyRtt};
+use subm_api::duration::GoDuration;
+use subm_api::gateway::{GatewayStatus, HaStatus};
+use subm_cable::{CablePlan, Probed, State, Tunnel, driver};
+use subm_probe::{Latency, Probe, Verdict};
+use subm_runtime::Report;
+use subm_runtime::icmp::Probes;
+use subm_types::CableId;
+
+use crate::conditions::{Finding, Holds, Reasons};
+use crate::settings::HealthCheck;
+use crate::view::{Cables, Leadership, Outcome, View};
+
+/// Everything that the status speaks of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    /// What is known.
+    pub(crate) view: &'a View,
+    /// What followed from it.
+    pub(crate) outcome: &'a Outcome,
+    /// What became of the plan in the kernel.
+    pub(crate) report: &'a Report,
+    /// What probes found.
+    pub(crate) probes: &'a Probes<CableId>,
+}
+
+/// Problems that keep this gateway from its work, rather than one remote from being reached.
+const OUR_OWN: [&str; 7] = [
+    "MissingKernelFeature",
+    "UnknownCableDriver",
+    "NoUplinkAddress",
+    "NoIPv4Address",
+    "InvalidNodeSetting",
+    "UnresolvedPublicIP",
+    "NoHealthCheckAddress",
+];
+/// Problems of which the hub's own conditions tell.
+const HUB: [&str; 2] = ["HubEmptiedOrRestored", "OwnNetworksUnknown"];
+const CLUSTER_ID: [&str; 2] = ["DuplicateClusterID", "NameTaken"];
+
+impl Sources<'_> {
+    /// The status, its conditions without their times.
+    pub(crate) fn status(&self) -> GatewayStatus {
+        let active = self.view.leadership == Leadership::Ours;
+        GatewayStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ha_status: if active { HaStatus::Active } else { HaStatus::Passive },
+            local_endpoint: self.outcome.own_end.clone().unwrap_or_default(),
+            status_failure: self.failure(),
+            connections: self.connections(),
+            conditions: Vec::new(),
+        }
+    }
+
+    /// The tunnels and how they stand, in the order of their clusters.
+    pub(crate) fn connections(&self) -> Vec<Connection> {
+        let Cables::Keep(CablePlan { tunnels, .. }) = &self.outcome.cables else { return Vec::new() };
+        tunnels.iter().map(|(id, tunnel)| self.connection(id, tunnel)).collect()
+    }
+
+    fn connection(&self, id: &CableId, tunnel: &Tunnel) -> Connection {
+        let probe = self.probes.paths.get(id).copied();
+        let probed = self.probed(id, tunnel, probe);
+        let cable = driver(&self.view.config.driver);
+        let status = cable.map_or_else(subm_cable::unprobed, |cable| cable.status(tunnel, probed));
+        Connection {
+            status: match status.state {
+                State::Connected => ConnectionStatus::Connected,
+                State::Connecting => ConnectionStatus::Connecting,
+                State::Error => ConnectionStatus::Error,
+                State::Unknown => ConnectionStatus::None,
+            },
+            status_message: status.message,
+            endpoint: self.outcome.remotes.get(&tunnel.endpoint.object).cloned().unwrap_or_default(),
+            using_ip: tunnel.using_ip.to_string(),
+            using_nat: tunnel.using_nat,
+            latency_rtt: probe.and_then(|probe| probe.latency).map(latency),
+        }
+    }
+
+    fn probed(&self, id: &CableId, tunnel: &Tunnel, probe: Option<Probe>) -> Probed {
+        let Some(HealthCheck { .. }) = self.view.config.health else { return Probed::No };
+        let Some(addresses) = tunnel.probe else { return Probed::No };
+        if self.probes.troubles.iter().any(|trouble| trouble.family == id.family) {
+            return Probed::No;
+        }
+        let allowed = self.view.config.health.map_or(Duration::ZERO, HealthCheck::allowed_silence);
+        match probe.unwrap_or_default() {
+            Probe { verdict: Verdict::Pending, .. } => Probed::Pending(addresses.to),
+            Probe { verdict: Verdict::Alive, .. } => Probed::Answered,
+            Probe { verdict: Verdict::Dead, answered, begun, .. } => {
+                let since = answered.or(begun).unwrap_or(self.probes.at);
+                Probed::Silent { address: addresses.to, span: self.probes.at.since(since), allowed }
+            }
+        }
+    }
+
+    /// What keeps the gateway from its work, in one text; empty when nothing does.
+    fn failure(&self) -> String {
+        let mut said: Vec<String> = Vec::new();
+        if self.view.leadership == Leadership::Ours {
+            const FATAL: [&str; 4] =
+                ["MissingKernelFeature", "UnknownCableDriver", "NoUplinkAddress", "NoIPv4Address"];
+            let fatal =
+                |reason: &str, object: &str| FATAL.contains(&reason) && !object.starts_with("Endpoint ");
+            let problems = self.outcome.problems.iter();
+            said.extend(problems.filter(|one| fatal(one.reason, &one.object)).map(ToString::to_string));
+            said.extend(self.report.trouble.iter().map(ToString::to_string));
+            said.extend(
+                self.report.failures.iter().map(|failure| format!("{}: {}", failure.step, failure.reason)),
+            );
+        }
+        said.join("; ")
+    }
+
+    /// What a person should know.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let problems = &self.outcome.problems;
+        let own: Vec<&'static str> = OUR_OWN.into_iter().chain(CLUSTER_ID).chain(HUB).collect();
+        let mut out = self.view.hub.findings.clone();
+        out.extend(self.view.findings.values().cloned());
+        out.push(Finding::without("ClusterIDUnique", problems, Reasons::Of(&CLUSTER_ID)));
+        out.push(Finding::without("EndpointsAccepted", problems, Reasons::NotOf(&own)));
+        out.push(Finding::without("Configured", problems, Reasons::Of(&OUR_OWN)));
+        out.push(self.data_path());
+        out.push(self.probing());
+        if driver(&self.view.config.driver).is_some_and(|cable| !cable.encrypts()) {
+            let message = format!(
+                "cable driver {} sends everything between clusters in clear; choose another where others may listen",
+                self.view.config.driver
+            );
+            out.push(Finding::holds("Unencrypted", "CableDriver", message));
+        }
+        out
+    }
+
+    fn data_path(&self) -> Finding {
+        const KIND: &str = "DataPathProgrammed";
+        if let Some(trouble) = &self.report.trouble {
+            return Finding::fails(KIND, "KernelUnavailable", trouble.to_string());
+        }
+        if let Some(link) = self.report.foreign_links.first() {
+            let what = format!("link {link} is there and is not ours; rename or remove it");
+            return Finding::fails(KIND, "ForeignLink", what);
+        }
+        if !self.report.failures.is_empty() {
+            let lines =
+                self.report.failures.iter().map(|failure| format!("{}: {}", failure.step, failure.reason));
+            return Finding::fails(KIND, "StepsFailed", lines.collect::<Vec<_>>().join("\n"));
+        }
+        match (&self.outcome.cables, self.report.generation) {
+            (Cables::Hold, 0) => Finding::unknown(KIND, "NothingPlanned", "nothing is planned yet"),
+            _ if self.report.converged => Finding::holds(KIND, "Converged", ""),
+            _ => Finding { holds: Holds::Unknown, ..Finding::holds(KIND, "Converging", "") },
+        }
+    }
+
+    fn probing(&self) -> Finding {
+        const KIND: &str = "CablesProbed";
+        match (&self.view.config.health, self.probes.troubles.first()) {
+            (None, _) => Finding::fails(KIND, "SwitchedOff", "SUBMARINER_HEALTHCHECKENABLED is false"),
+            (Some(_), Some(trouble)) => Finding::fails(KIND, "NoSocket", trouble.reason.clone()),
+            (Some(_), None) => Finding::holds(KIND, "AsExpected", ""),
+        }
+    }
+}
+
+fn latency(latency: Latency) -> LatencyRtt {
+    let text = |span: Duration| Some(GoDuration::from(span));
+    LatencyRtt {
+        last: text(latency.last),
+        min: text(latency.min),
+        average: text(latency.average),
+        max: text(latency.max),
+        std_dev: text(latency.std_dev),
+    }
+}

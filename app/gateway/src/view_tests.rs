@@ -1,0 +1,240 @@
+//! What follows from what is known.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use subm_api::keys;
+use subm_plan::LinkFacts;
+use subm_probe::LeaseTiming;
+use subm_types::{Backend, IfName, Mtu};
+
+use super::*;
+use crate::settings::{HealthCheck, Task};
+
+fn config() -> Config {
+    Config {
+        cluster: "east".parse().unwrap(),
+        namespace: "submariner-operator".to_owned(),
+        cluster_cidrs: vec!["10.1.0.0/16".parse().unwrap()],
+        service_cidrs: vec!["100.1.0.0/16".parse().unwrap()],
+        driver: Backend::Vxlan,
+        public_ip: "ipv4:203.0.113.1".to_owned(),
+        nat_enabled: false,
+        air_gapped: false,
+        udp_port: 4500,
+        hub: subm_kube::HubSettings::default(),
+        lease: LeaseTiming::DEFAULT,
+        health: Some(HealthCheck { interval: Duration::from_secs(1), losses: 5 }),
+        node_name: "gw-1".to_owned(),
+        pod_name: None,
+        metrics_port: 0,
+        task: Task::Run,
+        kubeconfig: None,
+    }
+}
+
+fn facts() -> HostFacts {
+    let link = |index, address: &str| LinkFacts {
+        index,
+        mtu: Some(Mtu(1500)),
+        up: true,
+        addresses: vec![address.parse().unwrap()],
+        ..LinkFacts::default()
+    };
+    HostFacts {
+        links: [("eth0", link(2, "172.18.0.2/16")), ("cni0", link(3, "10.1.0.1/24"))]
+            .map(|(name, link)| (name.parse().unwrap(), link))
+            .into(),
+        default_route: PerFamily { v4: Some(IfName::constant("eth0")), v6: None },
+        rp_filter_all: None,
+        preferred_source: PerFamily::of(["172.18.0.2".parse().unwrap()]),
+    }
+}
+
+fn endpoint(cluster: &str, host: &str, private: &str, epoch: u64) -> subm_api::Endpoint {
+    let id: ClusterId = cluster.parse().unwrap();
+    let (pods, cable_name) = match cluster {
+        "east" => ("10.1.0.0/16", subm_api::names::cable_name(&id, private.parse().unwrap())),
+        _ => ("10.2.0.0/16", subm_api::names::cable_name(&id, private.parse().unwrap())),
+    };
+    let mut object = subm_api::Endpoint {
+        spec: EndpointSpec {
+            cluster_id: cluster.to_owned(),
+            cable_name,
+            hostname: host.to_owned(),
+            subnets: vec![pods.to_owned()],
+            private_ip: private.to_owned(),
+            backend: "vxlan".to_owned(),
+            ..EndpointSpec::default()
+        },
+        ..subm_api::Endpoint::default()
+    };
+    let annotations = [
+        (keys::CLUSTER_UID.to_owned(), format!("uid-{cluster}")),
+        (keys::EPOCH.to_owned(), epoch.to_string()),
+    ];
+    object.metadata.name = subm_api::names::endpoint_object_name(&object.spec).ok();
+    object.metadata.annotations = Some(annotations.into());
+    object
+}
+
+fn home(endpoints: Vec<subm_api::Endpoint>) -> Option<Arc<Snapshot>> {
+    let completeness = subm_sync::Completeness::Complete;
+    Some(Arc::new(Snapshot { endpoints, clusters: Vec::new(), completeness }))
+}
+
+fn active(endpoints: Vec<subm_api::Endpoint>) -> View {
+    let mut view = View::new(config());
+    view.set_facts(facts());
+    view.node = Some(NodeSettings { hostname: HostName("gw-1".to_owned()), ..NodeSettings::default() });
+    view.uid = Some(ClusterUid("uid-east".to_owned()));
+    view.home = home(endpoints);
+    view.leadership = Leadership::Ours;
+    view
+}
+
+fn published(view: &View) -> (Epoch, EndpointSpec) {
+    match view.outcome().publication {
+        Publication::Publish(published) => {
+            let endpoint = published.endpoints.into_iter().next().unwrap();
+            (endpoint.epoch, endpoint.spec)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn west() -> subm_api::Endpoint {
+    endpoint("west", "gw-w", "172.18.0.3", 1)
+}
+
+#[test]
+fn the_active_gateway_publishes_its_end_and_keeps_cables() {
+    let view = active(vec![west()]);
+    let (epoch, spec) = published(&view);
+    assert_eq!(epoch, Epoch(1));
+    assert_snapshot!(serde_json::to_string_pretty(&spec).unwrap(), @r#"
+{
+  "cluster_id": "east",
+  "cable_name": "submariner-cable-east-172-18-0-2",
+  "healthCheckIP": "10.1.0.1",
+  "healthCheckIPs": [
+    "10.1.0.1"
+  ],
+  "hostname": "gw-1",
+  "subnets": [
+    "100.1.0.0/16",
+    "10.1.0.0/16"
+  ],
+  "private_ip": "172.18.0.2",
+  "privateIPs": [
+    "172.18.0.2"
+  ],
+  "public_ip": "203.0.113.1",
+  "publicIPs": [
+    "203.0.113.1"
+  ],
+  "nat_enabled": false,
+  "backend": "vxlan",
+  "backend_config": {
+    "udp-port": "4500"
+  }
+}
+"#);
+    assert_snapshot!(view.outcome().node_plan().unwrap(), @r"
+    link vxlan-tunnel vxlan id 1000 dstport 4500 nolearning mtu 1450 address 02:63:ac:12:00:02 up
+    address 241.18.0.2/8 dev vxlan-tunnel
+    sysctl net.ipv4.conf.vxlan-tunnel.rp_filter = 2
+    sysctl net.ipv4.conf.vxlan-tunnel.forwarding = 1
+    fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 172.18.0.3 self permanent
+    rule 100: from all lookup 100
+    route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
+    ");
+}
+
+#[test]
+fn nothing_is_planned_or_published_before_everything_is_known() {
+    let complete = active(vec![west()]);
+    let lacking: [fn(&mut View); 3] =
+        [|view| view.home = None, |view| view.node = None, |view| view.facts = None];
+    for lack in lacking {
+        let mut view = complete.clone();
+        lack(&mut view);
+        let outcome = view.outcome();
+        assert_eq!((outcome.cables, outcome.publication), (Cables::Hold, Publication::Hold));
+    }
+    let mut nameless = complete.clone();
+    nameless.uid = None;
+    let outcome = nameless.outcome();
+    assert_eq!(outcome.publication, Publication::Hold);
+    assert_ne!(outcome.cables, Cables::Hold);
+}
+
+#[test]
+fn a_takeover_raises_the_epoch_and_a_restart_does_not() {
+    let others = endpoint("east", "gw-2", "172.18.0.9", 4);
+    assert_eq!(published(&active(vec![others.clone()])).0, Epoch(5));
+    let ours = endpoint("east", "gw-1", "172.18.0.2", 5);
+    assert_eq!(published(&active(vec![others, ours.clone()])).0, Epoch(5));
+    let mut view = active(vec![ours]);
+    view.hub.highest_epoch = Some(Epoch(5));
+    assert_eq!(published(&view).0, Epoch(5));
+    view.hub.highest_epoch = Some(Epoch(8));
+    assert_eq!(published(&view).0, Epoch(9));
+}
+
+#[test]
+fn a_gateway_without_the_lease_leaves_the_cables_until_a_successor_is_published() {
+    let ours = endpoint("east", "gw-1", "172.18.0.2", 5);
+    for leadership in [Leadership::Unknown, Leadership::Others] {
+        let mut view = active(vec![west(), ours.clone()]);
+        view.leadership = leadership;
+        assert_eq!(view.outcome().cables, Cables::Hold);
+        view.home = home(vec![west()]);
+        assert_eq!(view.outcome().cables, Cables::Hold);
+        let successor = endpoint("east", "gw-2", "172.18.0.9", 6);
+        view.home = home(vec![west(), ours.clone(), successor]);
+        assert_eq!(view.outcome().cables, Cables::HandOver);
+        assert_eq!(view.outcome().node_plan(), Some(NodePlan::default()));
+        assert_eq!(view.outcome().publication, Publication::Hold);
+    }
+}
+
+#[test]
+fn a_default_route_that_is_away_for_a_moment_changes_no_name() {
+    let mut view = active(vec![west()]);
+    let before = published(&view).1.cable_name;
+    view.set_facts(HostFacts { preferred_source: PerFamily::default(), ..facts() });
+    assert_eq!(published(&view).1.cable_name, before);
+}
+
+#[test]
+fn bad_objects_are_named_and_leave_the_good_ones() {
+    let mut broken = endpoint("north", "gw-n", "172.18.0.4", 1);
+    broken.spec.subnets = vec!["10.3.0.0/16".to_owned(), "10.4/16".to_owned()];
+    let overlapping = endpoint("zulu", "gw-z", "172.18.0.5", 1);
+    let double = endpoint("east", "gw-x", "172.18.0.7", 9);
+    let mut double = double;
+    double.metadata.annotations = Some([(keys::CLUSTER_UID.to_owned(), "uid-other".to_owned())].into());
+    let outcome = active(vec![broken, overlapping, west(), double]).outcome();
+    let Cables::Keep(plan) = outcome.cables else { panic!("no cables") };
+    assert_eq!(plan.tunnels.len(), 1);
+    let said: Vec<String> = outcome.problems.iter().map(ToString::to_string).collect();
+    assert_snapshot!(said.join("\n"), @r#"
+    Endpoint east-submariner-cable-east-172-18-0-7 field spec.cluster_id: another cluster, of UID uid-other, uses the id east, which is this cluster's; let one of the two leave and join again under another cluster id
+    Endpoint north-submariner-cable-north-172-18-0-4 field spec.subnets[1]: "10.4/16" is no network; correct the networks that this cluster was joined with, in the form 10.0.0.0/16
+    Endpoint zulu-submariner-cable-zulu-172-18-0-5 field spec.subnets: 10.2.0.0/16 overlaps 10.2.0.0/16 of cluster west; give one of the clusters other CIDRs, or join both with Globalnet
+    "#);
+}
+
+#[test]
+fn what_the_node_lacks_is_named() {
+    let mut view = active(vec![]);
+    view.config.public_ip = "api:ifconfig.me".to_owned();
+    let mut bare = facts();
+    bare.links.remove(&IfName::constant("cni0"));
+    view.set_facts(bare);
+    let (_, spec) = published(&view);
+    assert_eq!((spec.health_check_ip.as_str(), spec.public_ip.as_str()), ("", ""));
+    let reasons: Vec<&str> = view.outcome().problems.iter().map(|problem| problem.reason).collect();
+    assert_eq!(reasons, ["NoHealthCheckAddress", "UnresolvedPublicIP"]);
+}

@@ -1,0 +1,222 @@
+//! The parts of the daemon and what they tell each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use subm_api::Gateway;
+use subm_cable::Tunnel;
+use subm_kube::{Access, Connection, News, Objects, Watch, Writer};
+use subm_probe::{Pace, Target};
+use subm_runtime::icmp::Prober;
+use subm_runtime::{Admin, Converger, Mode, Readiness, Report, Shutdown, Starting, Task};
+use subm_sync::Publication;
+use subm_types::{CableId, HostName, Problem};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::home::MANAGER;
+use crate::input::Input;
+use crate::metrics::Iterations;
+use crate::publish::{Feeds, Known, Publisher};
+use crate::settings::{Config, HealthCheck, Task as Job};
+use crate::view::{Cables, Leadership, View};
+use crate::{home, hub, kernel, metrics};
+
+/// How many inputs may wait; a watch that is faster waits itself.
+const INPUTS: usize = 256;
+
+/// Runs until a signal asks for the end.
+pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+    info!(version = env!("CARGO_PKG_VERSION"), ?config, "gateway starts");
+    let shutdown = Shutdown::on_signal().context("signals cannot be heard")?;
+    let home = Access::home(config.kubeconfig.as_deref(), &config.namespace).await?.connect()?;
+    let (inputs, received) = mpsc::channel(INPUTS);
+    let mode = if config.task == Job::DryRun { Mode::DryRun } else { Mode::Apply };
+    let converger = kernel::start(mode, inputs.clone()).context("no thread for the kernel")?;
+    if config.task == Job::Uninstall {
+        // Nobody plans here, so what the kernel thread tells is thrown away.
+        drop(received);
+        return crate::uninstall::run(&home, &config, &converger).await;
+    }
+    let prober = Prober::start();
+    let readiness = Readiness::default();
+    let (known_sender, known) = watch::channel(None);
+    let (gateways_sender, gateways) = watch::channel(Objects::default());
+    let feeds = Feeds { known, report: converger.report(), probes: prober.probes(), gateways };
+    let (names, hostname) = watch::channel(None);
+    let (publication, wanted) = watch::channel(Publication::Hold);
+    let (roles, active) = watch::channel(None);
+    let iterations = Iterations::default();
+    let (admin, latency) = admin(&config, &readiness, &converger, (&feeds, &iterations));
+    let publisher = Publisher::new(Writer::new(&home, MANAGER), feeds.clone(), iterations);
+    let _tasks = [
+        Task::spawn("facts", home::facts(converger.clone(), inputs.clone())),
+        Task::spawn("node", home::node(home.clone(), config.clone(), inputs.clone())),
+        Task::spawn("election", home::election(home.clone(), config.clone(), hostname, inputs.clone())),
+        Task::spawn("hub", member(home.clone(), config.clone(), wanted, inputs)),
+        Task::spawn("gateways", gateway_objects(home.clone(), gateways_sender)),
+        Task::spawn("publish", publisher.run()),
+        Task::spawn("pod", home::label_pod(home.clone(), config.clone(), active)),
+        Task::spawn(
+            "latency",
+            measure(feeds.known.clone(), (converger.clone(), feeds.report.clone()), latency),
+        ),
+        admin,
+    ];
+    let mut planner = Planner {
+        starting: Some(readiness.wait_for("the first plan")),
+        converger,
+        prober,
+        known: known_sender,
+        publication,
+        names,
+        roles,
+        established: BTreeMap::new(),
+        problems: Vec::new(),
+    };
+    tokio::select! {
+        () = subm_runtime::view::run(View::new(config), received, move |view| planner.publish(view)) => Ok(()),
+        () = shutdown.requested() => {
+            info!("gateway ends and leaves the kernel as it is");
+            Ok(())
+        }
+    }
+}
+
+/// Finds out who we are, then keeps hub and home the same.
+async fn member(
+    home: Connection,
+    config: Config,
+    publication: watch::Receiver<Publication>,
+    inputs: mpsc::Sender<Input>,
+) {
+    let uid = home::identity(home.clone(), inputs.clone()).await;
+    hub::follow(home, config, uid, publication, inputs).await;
+}
+
+/// Hands what follows from the view to those who make it so.
+struct Planner {
+    starting: Option<Starting>,
+    converger: Converger,
+    prober: Prober<CableId>,
+    known: watch::Sender<Option<Arc<Known>>>,
+    publication: watch::Sender<Publication>,
+    names: watch::Sender<Option<HostName>>,
+    roles: watch::Sender<Option<bool>>,
+    established: BTreeMap<CableId, i64>,
+    problems: Vec<Problem>,
+}
+
+impl Planner {
+    fn publish(&mut self, view: &mut View) {
+        let outcome = view.outcome();
+        if let Some(plan) = outcome.node_plan() {
+            self.converger.set_plan(plan);
+        }
+        match &outcome.cables {
+            Cables::Keep(plan) => {
+                self.prober.set_targets(targets(&plan.tunnels, view.config.health));
+                self.establish(&plan.tunnels);
+            }
+            Cables::HandOver => self.prober.set_targets(BTreeMap::new()),
+            Cables::Hold => {}
+        }
+        set(&self.publication, outcome.publication.clone());
+        set(&self.names, view.node.as_ref().map(|node| node.hostname.clone()));
+        set(&self.roles, Some(view.leadership == Leadership::Ours));
+        for problem in outcome.problems.iter().filter(|problem| !self.problems.contains(problem)) {
+            warn!(reason = problem.reason, %problem, "cannot be used");
+        }
+        self.problems.clone_from(&outcome.problems);
+        if view.home.is_some() && view.facts.is_some() && view.node.is_some() {
+            self.starting = None;
+        }
+        let established = self.established.clone();
+        self.known.send_replace(Some(Arc::new(Known { view: view.clone(), outcome, established })));
+    }
+
+    fn establish(&mut self, tunnels: &BTreeMap<CableId, Tunnel>) {
+        let now = Timestamp::now().as_second();
+        self.established.retain(|id, _| tunnels.contains_key(id));
+        for id in tunnels.keys() {
+            self.established.entry(id.clone()).or_insert(now);
+        }
+    }
+}
+
+fn set<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
+    sender.send_if_modified(|present| {
+        let news = *present != value;
+        *present = value;
+        news
+    });
+}
+
+fn targets(tunnels: &BTreeMap<CableId, Tunnel>, health: Option<HealthCheck>) -> BTreeMap<CableId, Target> {
+    let Some(check) = health else { return BTreeMap::new() };
+    let target = |tunnel: &Tunnel| {
+        let addresses = tunnel.probe?;
+        Some(Target {
+            to: addresses.to,
+            from: addresses.from,
+            pace: Pace::CABLE,
+            sample_interval: check.interval,
+        })
+    };
+    tunnels.iter().filter_map(|(id, tunnel)| Some((id.clone(), target(tunnel)?))).collect()
+}
+
+/// Follows the Gateways of this cluster.
+async fn gateway_objects(home: Connection, gateways: watch::Sender<Objects<Gateway>>) {
+    use futures::StreamExt as _;
+    let mut events = std::pin::pin!(Watch::<Gateway>::namespaced(&home).events());
+    while let Some(event) = events.next().await {
+        gateways.send_if_modified(|objects| objects.apply(event) == News::Yes);
+    }
+}
+
+fn admin(
+    config: &Config,
+    readiness: &Readiness,
+    converger: &Converger,
+    (feeds, iterations): (&Feeds, &Iterations),
+) -> (Task, Histogram) {
+    let mut registry = Registry::default();
+    subm_runtime::metrics::register(&mut registry, converger);
+    let latency = metrics::register(&mut registry, feeds.clone(), iterations.clone());
+    let (plan, steps, known) = (converger.clone(), converger.clone(), feeds.known.clone());
+    let admin = Admin::new(readiness.clone(), registry)
+        .page("plan", move || plan.plan_text())
+        .page("steps", move || steps.steps_text())
+        .page("view", move || format!("{:#?}\n", *known.borrow()));
+    (admin.serve(config.metrics_port), latency)
+}
+
+/// Times the way of each new plan into the kernel.
+async fn measure(
+    mut known: watch::Receiver<Option<Arc<Known>>>,
+    (converger, mut report): (Converger, watch::Receiver<Report>),
+    latency: Histogram,
+) {
+    let mut pending: Option<(String, tokio::time::Instant)> = None;
+    let mut last = String::new();
+    loop {
+        tokio::select! {
+            changed = known.changed() => if changed.is_err() { return },
+            changed = report.changed() => if changed.is_err() { return },
+        }
+        let plan = converger.plan_text();
+        if plan != last {
+            last.clone_from(&plan);
+            pending = Some((plan, tokio::time::Instant::now()));
+        }
+        let converged = report.borrow_and_update().converged;
+        if let Some((_, begun)) = pending.take_if(|_| converged) {
+            latency.observe(begun.elapsed().as_secs_f64());
+        }
+    }
+}
