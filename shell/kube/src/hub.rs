@@ -1,6 +1,7 @@
 //! The synchronisation with the hub: watches both sides, asks `subm_sync` what to do, does it at once.
 
 mod batch;
+mod epoch;
 mod state;
 
 use std::sync::Arc;
@@ -8,13 +9,15 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, Fuse, FusedFuture as _};
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
+use subm_api::names::cluster_object_name;
 use subm_sync::{Completeness, Own, Publication, Snapshot, SyncPlan, highest_epoch, plan};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 use tracing::{debug, warn};
 
-use crate::{ApiError, Connection, News, Watch, Writer};
+use crate::{ApiError, Connection, Event, Watch, Writer};
 use batch::{Batch, Done, Patience};
+use epoch::HubEvent;
 use state::{Mirror, Told};
 
 pub use state::HubState;
@@ -89,8 +92,8 @@ type Running = Fuse<BoxFuture<'static, Done>>;
 impl Syncer {
     async fn run(mut self) {
         let (hub, home) = (self.hub_writer.connection().clone(), self.home_writer.connection().clone());
-        let mut hub_clusters = Watch::namespaced(&hub).events().boxed();
-        let mut hub_endpoints = Watch::namespaced(&hub).events().boxed();
+        let own = cluster_object_name(&self.wanted.borrow().cluster);
+        let mut hub_events = epoch::events(&hub, own).boxed();
         let mut home_clusters = Watch::namespaced(&home).events().boxed();
         let mut home_endpoints = Watch::namespaced(&home).events().boxed();
         let (mut on_hub, mut at_home): (Running, Running) = (Fuse::terminated(), Fuse::terminated());
@@ -99,8 +102,7 @@ impl Syncer {
             tokio::select! {
                 // What others wrote goes home before anything else.
                 biased;
-                Some(event) = hub_endpoints.next() => self.heard(event.is_contact(), |syncer| syncer.hub.endpoints.apply(event)),
-                Some(event) = hub_clusters.next() => self.heard(event.is_contact(), |syncer| syncer.hub.clusters.apply(event)),
+                Some(event) = hub_events.next() => self.heard(event),
                 Some(event) = home_endpoints.next() => { self.home.endpoints.apply(event); }
                 Some(event) = home_clusters.next() => { self.home.clusters.apply(event); }
                 done = &mut at_home => self.finished_at_home(done),
@@ -112,13 +114,27 @@ impl Syncer {
     }
 
     /// Takes in what the hub said. When it is back, what could not be written is tried at once.
-    fn heard(&mut self, contact: bool, take: impl FnOnce(&mut Self) -> News) {
-        let away = self.hub.unavailable().is_some();
-        take(self);
-        if contact {
+    fn heard(&mut self, event: HubEvent) {
+        if !matches!(event, HubEvent::Unavailable(_)) {
             self.told.contact();
-            if away {
-                self.patience.hub.clear();
+        }
+        match event {
+            HubEvent::Both(clusters, endpoints) => {
+                if self.hub.unavailable().is_some() {
+                    self.patience.hub.clear();
+                }
+                self.hub.clusters.apply(clusters);
+                self.hub.endpoints.apply(endpoints);
+            }
+            HubEvent::Cluster(event) => {
+                self.hub.clusters.apply(event);
+            }
+            HubEvent::Endpoint(event) => {
+                self.hub.endpoints.apply(event);
+            }
+            HubEvent::Unavailable(error) => {
+                self.hub.clusters.apply(Event::Unavailable(error.clone()));
+                self.hub.endpoints.apply(Event::Unavailable(error));
             }
         }
     }

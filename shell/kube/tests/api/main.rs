@@ -1,0 +1,10 @@
+//! What the daemons rely on, against an API server over TLS on loopback.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod certificate;
+mod harness;
+mod hub;
+mod lease;
+mod watch;
+mod write;
