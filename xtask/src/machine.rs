@@ -4,7 +4,10 @@ use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use anyhow::Result;
+
 use crate::process;
+use crate::tree::Tree;
 
 /// Tests that need something which not every machine has.
 pub(crate) struct Group {
@@ -12,7 +15,7 @@ pub(crate) struct Group {
     /// A nextest filter expression.
     filter: &'static str,
     /// Why they cannot run here, or nothing.
-    lack: fn() -> Option<String>,
+    lack: fn(&Tree) -> Result<Option<String>>,
 }
 
 /// A group that cannot run here.
@@ -22,35 +25,68 @@ pub(crate) struct Missing {
     pub(crate) reason: String,
 }
 
-/// Tiers that work inside namespaces of their own.
-const NAMESPACES: &str = "package(subm-e2e) + (package(/^subm-(kernel|lab)$/) & kind(test))";
+/// Tests that work in namespaces of their own.
+const IN_NAMESPACES: &str = "package(subm-e2e) + (package(/^subm-(kernel|lab)$/) & kind(test))";
 
-/// Every group. A test joins one by its name.
+/// Every group. A test that is in several is named with the first.
 pub(crate) const GROUPS: &[Group] = &[
-    Group { name: "namespaces", filter: NAMESPACES, lack: namespaces },
-    Group { name: "golden", filter: "test(/golden/)", lack: golden },
-    Group { name: "kubectl", filter: "binary(kubectl)", lack: || program("kubectl") },
-    Group { name: "nft", filter: "test(/nft_program/)", lack: || program("nft") },
+    Group { name: "namespaces", filter: IN_NAMESPACES, lack: |_| Ok(namespaces()) },
+    Group { name: "kernel", filter: IN_NAMESPACES, lack: kernel },
+    Group { name: "kubectl", filter: "binary(kubectl)", lack: |_| Ok(program("kubectl")) },
+    Group { name: "nft", filter: "test(/nft_program/)", lack: |_| Ok(program("nft")) },
+    Group { name: "golden", filter: "test(/golden/)", lack: |_| Ok(golden()) },
 ];
 
 /// Probes the machine for every group.
-pub(crate) fn missing() -> Vec<Missing> {
-    let lacks = GROUPS.iter().filter_map(|group| {
-        (group.lack)().map(|reason| Missing { name: group.name, filter: group.filter, reason })
-    });
-    lacks.collect()
+pub(crate) fn missing(tree: &Tree) -> Result<Vec<Missing>> {
+    let mut missing = Vec::new();
+    for group in GROUPS {
+        if let Some(reason) = (group.lack)(tree)? {
+            missing.push(Missing { name: group.name, filter: group.filter, reason });
+        }
+    }
+    Ok(missing)
+}
+
+/// The start of a command line under which a test may make namespaces: nothing for root, a user namespace of its own
+/// for others. The network stays the machine's, so that tests may use loopback.
+pub(crate) fn ground() -> &'static [&'static str] {
+    if process::is_root() { &[] } else { &["unshare", "--user", "--map-root-user", "--"] }
 }
 
 fn namespaces() -> Option<String> {
     // `unshare` is part of util-linux, which every Debian has.
-    let made = Command::new("unshare")
-        .args(["--user", "--map-root-user", "--net", "--mount", "true"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    (!made && !process::is_root())
-        .then(|| "ordinary users may not make namespaces here: run this as root".to_owned())
+    let made = in_namespace(&["true"]).stdin(Stdio::null()).stderr(Stdio::null()).status();
+    let remedy = if process::is_root() {
+        "CAP_SYS_ADMIN is missing"
+    } else {
+        "ordinary users may not make namespaces here: run this as root"
+    };
+    (!made.is_ok_and(|status| status.success())).then(|| remedy.to_owned())
+}
+
+/// What the kernel cannot do, as our own adapter finds it out in a namespace of its own.
+fn kernel(tree: &Tree) -> Result<Option<String>> {
+    const PROBE: [&str; 5] = ["--profile", "ci", "--package", "subm-kernel", "--example=capabilities"];
+    if namespaces().is_some() {
+        return Ok(None);
+    }
+    process::run(process::cargo(tree, &["build"])?.args(PROBE))?;
+    let probe = ["cargo", "run", "--quiet"];
+    let mut command = in_namespace(&[&probe[..], &PROBE[..]].concat());
+    let output = process::sheltered(tree, &mut command)?.output()?;
+    let said = if output.status.success() { output.stdout } else { output.stderr };
+    let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
+    Ok((!said.is_empty()).then_some(said))
+}
+
+fn in_namespace(arguments: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    if !process::is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--net", "--"]).args(arguments);
+    command
 }
 
 fn program(name: &str) -> Option<String> {

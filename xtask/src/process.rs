@@ -15,15 +15,20 @@ use crate::tree::Tree;
 /// Starts of the names of variables that cargo sets for the program that it runs.
 const OF_THIS_PROGRAM: &[&str] = &["CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_MANIFEST_", "CARGO_PKG_"];
 
-/// A command in the root of the tree that finds the tools which `setup` installed.
+/// A command in the root of the tree that finds the tools which `setup` fetched.
 pub(crate) fn command(tree: &Tree, program: &str) -> Result<Command> {
-    let tools = tools()?;
-    let mut path: Vec<PathBuf> = fs::read_dir(&tools)
+    let mut command = Command::new(program);
+    sheltered(tree, &mut command)?;
+    Ok(command)
+}
+
+/// Sets folder and environment of a command.
+pub(crate) fn sheltered<'c>(tree: &Tree, command: &'c mut Command) -> Result<&'c mut Command> {
+    let mut path: Vec<PathBuf> = fs::read_dir(tools()?)
         .map(|tools| tools.flatten().map(|tool| tool.path().join("bin")).collect())
         .unwrap_or_default();
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let joined: OsString = env::join_paths(path).context("PATH holds a name that cannot be joined")?;
-    let mut command = Command::new(program);
     command.current_dir(&tree.root).env("PATH", joined);
     // What `cargo run` tells this program about itself would make build scripts that look at it (ring's) run again,
     // and rebuild everything above them.

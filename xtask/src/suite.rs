@@ -12,14 +12,16 @@ const SUITE: &[&str] = &["--cargo-profile", "ci", "--workspace"];
 /// Builds and runs the tests, then the examples in the documentation.
 pub(crate) fn run(tree: &Tree, filter: Option<&str>) -> Result<()> {
     setup::run(tree, setup::Purpose::Test)?;
-    let missing = machine::missing();
+    let missing = machine::missing(tree)?;
     // Tests that start daemons start these.
     let programs = ["build", "--profile", "ci", "-p", "submariner-bin", "-p", "subctl-bin"];
     process::run(&mut process::cargo(tree, &programs)?)?;
     let left_out = left_out(tree, &missing)?;
 
-    let mut command = process::cargo(tree, &["nextest", "run"])?;
-    command.args(SUITE).arg("-E").arg(expression(filter, &missing));
+    let words = [machine::ground(), &["cargo", "nextest", "run"]].concat();
+    let (program, arguments) = words.split_first().context("a command has a program")?;
+    let mut command = process::command(tree, program)?;
+    command.args(arguments).args(SUITE).arg("-E").arg(expression(filter, &missing));
     let mut summary = None;
     let passed = process::tee(&mut command, |line| {
         if line.trim_start().starts_with("Summary [") {

@@ -1,0 +1,17 @@
+//! Prints what the running kernel lacks of what the tests in namespaces need, one line each; nothing where it has all.
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+use std::error::Error;
+
+use subm_kernel::{Capability, Kernel};
+
+const NEEDED: &[Capability] =
+    &[Capability::Nftables, Capability::Vxlan, Capability::Bridge, Capability::Conntrack];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let capabilities = Kernel::open()?.probe();
+    for (capability, said) in capabilities.missing().filter(|(capability, _)| NEEDED.contains(capability)) {
+        println!("{} ({said})", capability.remedy());
+    }
+    Ok(())
+}
