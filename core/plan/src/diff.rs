@@ -85,6 +85,13 @@ impl Change<'_> {
         !self.anew.contains(dev)
     }
 
+    /// Whether a link's neighbours outlive what is done to it: they go with its hardware address.
+    fn keeps_neighbours(&self, dev: &IfName) -> bool {
+        let mac = self.plan.links.get(dev).and_then(|link| link.mac);
+        let found = self.state.own.links.get(dev).and_then(|link| link.mac);
+        self.stands_on(dev) && (mac.is_none() || mac == found)
+    }
+
     /// Whether an object on a link must be taken away by itself; otherwise it goes with its link.
     fn outlives(&self, dev: &IfName) -> bool {
         self.stands_on(dev) && self.plan.links.contains_key(dev)
@@ -137,7 +144,7 @@ impl Change<'_> {
         };
         steps.extend(fdb.into_iter().filter(missing).map(Step::AddFdb));
         let missing = |neighbour: &&Neighbour| {
-            !self.stands_on(&neighbour.dev) || !self.state.own.neighbours.contains(neighbour)
+            !self.keeps_neighbours(&neighbour.dev) || !self.state.own.neighbours.contains(neighbour)
         };
         steps.extend(self.plan.neighbours.iter().filter(missing).cloned().map(Step::SetNeighbour));
     }
@@ -163,7 +170,12 @@ impl Change<'_> {
                 RouteTarget::Unreachable => true,
             };
             let altered = self.state.altered.contains(&Alteration::Route(*key));
-            if !stands || altered || self.state.own.routes.get(key) != Some(route) {
+            let found = self.state.own.routes.get(key);
+            if let Some(found) = found.filter(|_| altered) {
+                // There may be several of them at one place, of which replacing changes one.
+                steps.push(Step::DeleteRoute(*key, found.clone()));
+            }
+            if !stands || altered || found != Some(route) {
                 steps.push(Step::SetRoute(*key, route.clone()));
             }
         }

@@ -141,6 +141,16 @@ fn link_attributes_that_can_change_do_not_cost_the_link() {
 }
 
 #[test]
+fn neighbours_go_with_the_hardware_address_of_their_link() {
+    let mut state = reached(&plan());
+    state.own.links.get_mut(&name("vx-submariner")).unwrap().mac = Some(MacAddress([2, 0, 0, 0, 0, 7]));
+    insta::assert_snapshot!(printed(&state, &plan()), @r"
+    ip link set vx-submariner mtu 1450 address 02:00:00:00:00:01 up
+    ip neighbour replace 240.0.0.2 dev vx-submariner lladdr 02:00:00:00:00:02 nud permanent
+    ");
+}
+
+#[test]
 fn what_the_plan_leaves_to_the_kernel_is_as_it_should_be() {
     let mut wanted = plan();
     let link = wanted.links.get_mut(&name("vx-submariner")).unwrap();
@@ -168,12 +178,13 @@ fn altered_table_is_replaced_even_if_all_that_can_be_read_is_right() {
 }
 
 #[test]
-fn altered_route_is_written_again() {
+fn altered_route_is_taken_away_and_written_again() {
     let altered = Alteration::Route(key("10.2.0.0/16", 100));
     let state = NodeState { altered: BTreeSet::from([altered]), ..reached(&plan()) };
-    let expected =
-        "ip route replace 10.2.0.0/16 via 240.0.0.2 dev vx-submariner onlink table 101 metric 100\n";
-    assert_eq!(printed(&state, &plan()), expected);
+    insta::assert_snapshot!(printed(&state, &plan()), @r"
+    ip route delete 10.2.0.0/16 via 240.0.0.2 dev vx-submariner onlink table 101 metric 100
+    ip route replace 10.2.0.0/16 via 240.0.0.2 dev vx-submariner onlink table 101 metric 100
+    ");
 }
 
 #[test]

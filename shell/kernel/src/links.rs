@@ -188,7 +188,7 @@ pub(crate) fn create(
     if let Some(standing) = own(&links, scope, name)? {
         let decoded = standing.decode(&links);
         if decoded.kind == link.kind && !decoded.altered {
-            return change(netlink, scope, standing.index, link);
+            return change(netlink, scope, standing, link);
         }
         remove(netlink, standing.index)?;
     }
@@ -196,7 +196,7 @@ pub(crate) fn create(
     request.append(&IfInfoMsg::new());
     request.append_attr_str(attribute::IFNAME, name.as_str());
     request.append_attr_u32(attribute::GROUP, group(scope));
-    append_changeable(&mut request, link);
+    append_changeable(&mut request, link.mtu, link.mac);
     let info = request.nest_start(attribute::LINKINFO);
     match &link.kind {
         LinkKind::Bridge => request.append_attr_str(attribute::INFO_KIND, "bridge"),
@@ -207,7 +207,8 @@ pub(crate) fn create(
     }
     request.nest_end(info);
     netlink.send(request).map_err(KernelError::netlink("make the link"))?;
-    let made = index(&list(netlink)?, name)?;
+    let links = list(netlink)?;
+    let made = by_name(&links, name).ok_or_else(|| KernelError::NoLink(name.clone()))?;
     change(netlink, scope, made, link)
 }
 
@@ -233,19 +234,23 @@ fn append_vxlan(request: &mut MessageBuilder, wanted: &Vxlan, dev: Option<u32>) 
     request.nest_end(data);
 }
 
-fn append_changeable(request: &mut MessageBuilder, link: &Link) {
-    if let Some(Mtu(mtu)) = link.mtu {
+fn append_changeable(request: &mut MessageBuilder, mtu: Option<Mtu>, mac: Option<MacAddress>) {
+    if let Some(Mtu(mtu)) = mtu {
         request.append_attr_u32(attribute::MTU, mtu);
     }
-    if let Some(MacAddress(mac)) = link.mac {
+    if let Some(MacAddress(mac)) = mac {
         request.append_attr(attribute::ADDRESS, &mac);
     }
 }
 
-fn change(netlink: &Netlink, scope: &Scope, index: u32, link: &Link) -> Result<(), KernelError> {
+/// Gives a link what it lacks. KERNEL: an address that is set, be it the same, costs the link its neighbours
+/// (`every_edit_is_seen_and_undone`).
+fn change(netlink: &Netlink, scope: &Scope, standing: &LinkRecord, link: &Link) -> Result<(), KernelError> {
     let mut request = netlink.change(NlMsgType::RTM_NEWLINK, 0);
-    request.append(&header(index, UP));
-    append_changeable(&mut request, link);
+    request.append(&header(standing.index, UP));
+    let mtu = link.mtu.filter(|_| link.mtu != standing.mtu);
+    let mac = link.mac.filter(|_| link.mac != standing.mac);
+    append_changeable(&mut request, mtu, mac);
     request.append_attr_str(attribute::IFALIAS, &scope.owner.alias());
     netlink.send(request).map_err(KernelError::netlink("set the link"))
 }
@@ -261,7 +266,7 @@ fn header(index: u32, up: u32) -> IfInfoMsg {
 pub(crate) fn set(netlink: &Netlink, scope: &Scope, name: &IfName, link: &Link) -> Result<(), KernelError> {
     let links = list(netlink)?;
     let standing = own(&links, scope, name)?.ok_or_else(|| KernelError::NoLink(name.clone()))?;
-    change(netlink, scope, standing.index, link)
+    change(netlink, scope, standing, link)
 }
 
 /// Removes a link of ours; that it is not there is fine.

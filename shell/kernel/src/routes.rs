@@ -185,15 +185,22 @@ fn build(
     Ok(request)
 }
 
-/// Removes a route of ours; that it is not there is fine.
+/// Removes all routes of ours at a place; that there are none is fine.
 pub(crate) fn delete(netlink: &Netlink, protocol: RouteProtocol, key: &RouteKey) -> Result<(), KernelError> {
-    let mut request = netlink.change(NlMsgType::RTM_DELROUTE, 0);
-    message(&mut request, key, RtMsg::new().with_protocol(protocol.0).with_scope(ANY_SCOPE));
-    match netlink.send(request) {
-        // ESRCH, or its table has gone with its last route.
-        Err(error) if error.is_not_found() || error.errno() == Some(3) => Ok(()),
-        other => other.map_err(KernelError::netlink("delete the route")),
+    // KERNEL: one request takes one route, and `append` can put many at one place
+    // (`every_edit_is_seen_and_undone`).
+    const MOST: usize = 64;
+    for _ in 0..MOST {
+        let mut request = netlink.change(NlMsgType::RTM_DELROUTE, 0);
+        message(&mut request, key, RtMsg::new().with_protocol(protocol.0).with_scope(ANY_SCOPE));
+        match netlink.send(request) {
+            Ok(()) => {}
+            // ESRCH, or its table has gone with its last route.
+            Err(error) if error.is_not_found() || error.errno() == Some(3) => return Ok(()),
+            Err(error) => return Err(KernelError::netlink("delete the route")(error)),
+        }
     }
+    Ok(())
 }
 
 /// The index of the link of the default route with the lowest metric in the main table.

@@ -3,11 +3,11 @@
 //! INVARIANT: a rule that has anything else in it, down to a flag, is not one of ours: [`Operation::read`] is
 //! `None` for it. Everything goes by the first register, except a port beside an address.
 
-use nlink::netlink::MessageBuilder;
 use nlink::netlink::nftables::{
     ByteorderOp, CmpOp, Expr, ExthdrOp, Family as NlFamily, LookupExpr, MasqExpr, MetaKey, NatFlags, NatType,
     NumgenKind, PayloadBase, RawExpr, Register, RtKey, RuleExpr, TCPOPT_MAXSEG, Verdict as NlVerdict,
 };
+use nlink::netlink::{MessageBuilder, NLMSG_HDRLEN};
 use subm_types::Family;
 
 /// The first 16-byte register, and the second.
@@ -126,7 +126,6 @@ impl End {
 /// The attributes of a `nat` expression that takes its address from a register (`NFTA_NAT_*`); nlink makes them
 /// from an IPv4 address only.
 fn nat(translate: Translate, of: Family) -> Expr {
-    const HEADER: usize = 16;
     let kind = match translate {
         Translate::Source => NatType::Snat,
         Translate::Destination | Translate::DestinationAndPort => NatType::Dnat,
@@ -138,7 +137,7 @@ fn nat(translate: Translate, of: Family) -> Expr {
     if translate == Translate::DestinationAndPort {
         data.append_attr_u32_be(5, SECOND.wire());
     }
-    Expr::Raw(RawExpr::new("nat", data.as_bytes().get(HEADER..).unwrap_or_default().to_vec()))
+    Expr::Raw(RawExpr::new("nat", data.as_bytes().get(NLMSG_HDRLEN..).unwrap_or_default().to_vec()))
 }
 
 impl Operation {

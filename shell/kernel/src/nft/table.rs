@@ -8,7 +8,7 @@ use nlink::netlink::nftables::{
     Policy as NlPolicy, Priority, RawMessage, Rule as NlRule, RuleInfo, Set as NlSet, SetElement, SetFlags,
     SetInfo, SetKeyType, Transaction,
 };
-use nlink::netlink::{Connection, MessageBuilder, Nftables};
+use nlink::netlink::{Connection, MessageBuilder, NLMSG_HDRLEN, Nftables};
 use subm_plan::nft::{
     At, Chain, ChainName, Elements, ElementsChange, Hook, HookType, Policy, Rule, Set, SetName, Table,
     TableFamily, TableName,
@@ -18,14 +18,28 @@ use subm_types::{CidrSet, Family, IfName};
 use super::decode::{decode, name as link_name};
 use super::encode::{encode, padded};
 use super::operation::Operation;
+use crate::netlink::CREATE;
 
 /// nft's number for the type `ifname`, and its length.
 const IFNAME: SetKeyType = SetKeyType::Other { type_id: 41, len: 16 };
 /// `NFT_MSG_NEWTABLE` and `NFTA_TABLE_NAME`.
 const NEW_TABLE: u8 = 0;
 const NAME: u16 = 1;
-/// `NLM_F_CREATE`.
-const CREATE: u16 = 0x400;
+/// `NFT_MSG_NEWSET`, `NFTA_SET_*`.
+const NEW_SET: u8 = 9;
+mod set {
+    pub(super) const TABLE: u16 = 1;
+    pub(super) const NAME: u16 = 2;
+    pub(super) const FLAGS: u16 = 3;
+    pub(super) const KEY_TYPE: u16 = 4;
+    pub(super) const KEY_LEN: u16 = 5;
+    pub(super) const ID: u16 = 10;
+    pub(super) const USERDATA: u16 = 13;
+}
+/// `NFTNL_UDATA_SET_KEYBYTEORDER`, and nft's numbers for the two orders.
+const KEY_BYTE_ORDER: u8 = 0;
+const HOST_ENDIAN: u32 = 1;
+const BIG_ENDIAN: u32 = 2;
 
 /// The table as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,13 +192,49 @@ fn decode_network(element: &SetElement) -> Option<IpNet> {
         .find(|net| net.network() == first && net.broadcast() == last)
 }
 
-fn declare(table: &TableName, name: &SetName, elements: &Elements) -> NlSet {
-    let set = NlSet::new(&table.name, &name.0).family(family(table.family));
+fn key_type(elements: &Elements) -> SetKeyType {
     match elements {
-        Elements::Networks(Family::V4, _) => set.key_type(SetKeyType::Ipv4Addr).interval(),
-        Elements::Networks(Family::V6, _) => set.key_type(SetKeyType::Ipv6Addr).interval(),
-        Elements::Interfaces(_) => set.key_type(IFNAME),
+        Elements::Networks(Family::V4, _) => SetKeyType::Ipv4Addr,
+        Elements::Networks(Family::V6, _) => SetKeyType::Ipv6Addr,
+        Elements::Interfaces(_) => IFNAME,
     }
+}
+
+/// A set as elements are added to it.
+fn named(table: &TableName, name: &SetName, elements: &Elements) -> NlSet {
+    let set = NlSet::new(&table.name, &name.0).family(family(table.family)).key_type(key_type(elements));
+    match elements {
+        Elements::Networks(..) => set.interval(),
+        Elements::Interfaces(_) => set,
+    }
+}
+
+/// The request for a set. nlink's own leaves out the byte order, without which nft lists interface names as
+/// empty (`nft_lists_our_table_as_we_print_it`).
+fn declare(table: &TableName, name: &SetName, elements: &Elements, id: u32) -> RawMessage {
+    let (flags, byte_order) = match elements {
+        Elements::Networks(..) => (SetFlags::INTERVAL, BIG_ENDIAN),
+        Elements::Interfaces(_) => (SetFlags::empty(), HOST_ENDIAN),
+    };
+    let kind = key_type(elements);
+    let [a, b, c, d] = byte_order.to_ne_bytes();
+    let attributes = attributes(|set| {
+        set.append_attr_str(set::TABLE, &table.name);
+        set.append_attr_str(set::NAME, &name.0);
+        set.append_attr_u32_be(set::FLAGS, flags.bits());
+        set.append_attr_u32_be(set::KEY_TYPE, kind.type_id());
+        set.append_attr_u32_be(set::KEY_LEN, kind.len());
+        set.append_attr_u32_be(set::ID, id);
+        set.append_attr(set::USERDATA, &[KEY_BYTE_ORDER, 4, a, b, c, d]);
+    });
+    RawMessage::new(NEW_SET, family(table.family)).flags(CREATE).attrs(attributes)
+}
+
+/// Attributes without a message around them.
+fn attributes(write: impl FnOnce(&mut MessageBuilder)) -> Vec<u8> {
+    let mut builder = MessageBuilder::new(0, 0);
+    write(&mut builder);
+    builder.as_bytes().get(NLMSG_HDRLEN..).unwrap_or_default().to_vec()
 }
 
 fn encode_elements(elements: &Elements) -> nlink::Result<Vec<SetElement>> {
@@ -233,10 +283,7 @@ fn encode_rule(table: &TableName, chain: &ChainName, rule: &Rule) -> nlink::Resu
 
 /// A request for a table that may be there already, so that the next can delete it whether it was or not.
 fn ensure(name: &TableName) -> RawMessage {
-    const HEADER: usize = 16;
-    let mut attributes = MessageBuilder::new(0, 0);
-    attributes.append_attr_str(NAME, &name.name);
-    let attributes = attributes.as_bytes().get(HEADER..).unwrap_or_default().to_vec();
+    let attributes = attributes(|table| table.append_attr_str(NAME, &name.name));
     RawMessage::new(NEW_TABLE, family(name.family)).flags(CREATE).attrs(attributes)
 }
 
@@ -245,10 +292,9 @@ pub(crate) async fn replace(nft: &Connection<Nftables>, table: &Table) -> nlink:
     let of = family(table.name.family);
     let name = &table.name.name;
     let mut change = nft.transaction().raw(ensure(&table.name)).del_table(name, of).add_table(name, of);
-    for (set, content) in &table.sets {
-        let declared = declare(&table.name, set, &content.elements);
-        change = change.add_set(declared.clone());
-        change = add_elements(change, &declared, &content.elements)?;
+    for (id, (set, content)) in (1..).zip(&table.sets) {
+        change = change.raw(declare(&table.name, set, &content.elements, id));
+        change = add_elements(change, &named(&table.name, set, &content.elements), &content.elements)?;
     }
     // Chains first: rules may jump to those that come later.
     for (chain, content) in &table.chains {
@@ -274,7 +320,7 @@ pub(crate) async fn change_elements(
 ) -> nlink::Result<()> {
     let mut change = nft.transaction();
     for ElementsChange { set, delete, add } in changes {
-        let declared = declare(table, set, add);
+        let declared = named(table, set, add);
         if !delete.is_empty() {
             change = change.del_set_elements(&declared, &encode_elements(delete)?);
         }

@@ -24,6 +24,8 @@ pub(crate) fn in_fresh_namespace<T: Send + 'static>(test: impl FnOnce() -> T + S
         if unshare(CloneFlags::CLONE_NEWNET).is_err() {
             panic!("a network namespace of one's own needs root, or `unshare -Urn` around the tests");
         }
+        // KERNEL: until some address makes the local table, no gateway is a valid one.
+        foreign("ip link set lo up");
         test()
     })
     .join()
@@ -229,7 +231,7 @@ pub(crate) fn plan() -> NodePlan {
 pub(crate) fn converge(kernel: &mut Kernel, plan: &NodePlan) -> Vec<Step> {
     let steps = kernel.preview(&scope(), plan).unwrap();
     let applied = kernel.apply(&scope(), &steps);
-    assert_eq!(applied.failures, [], "after {steps:#?}");
+    assert_eq!(applied.failures, [], "after\n{}", printed(&steps));
     steps
 }
 
@@ -251,8 +253,9 @@ pub(crate) fn foreign(command: &str) {
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Loads a foreign ruleset.
+/// Loads a foreign ruleset; nft wants every block closed on a line of its own.
 pub(crate) fn load(ruleset: &str) {
+    let ruleset = ruleset.replace(" }", "\n}");
     let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     nft.stdin.take().unwrap().write_all(ruleset.as_bytes()).unwrap();
     assert!(nft.wait().unwrap().success(), "{ruleset}");
@@ -261,4 +264,9 @@ pub(crate) fn load(ruleset: &str) {
 /// What a program prints.
 pub(crate) fn listing(command: &str) -> String {
     String::from_utf8(Command::new("sh").args(["-c", command]).output().unwrap().stdout).unwrap()
+}
+
+/// Steps as people read them.
+pub(crate) fn printed(steps: &[Step]) -> String {
+    steps.iter().map(|step| format!("{step}\n")).collect()
 }

@@ -3,7 +3,7 @@
 use subm_kernel::Kernel;
 use subm_plan::{NodePlan, diff};
 
-use crate::ground::*;
+use crate::ground::{in_fresh_namespace, listing, observe, plan, reach};
 
 #[test]
 fn what_was_applied_is_what_is_observed() {
