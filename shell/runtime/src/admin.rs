@@ -118,3 +118,55 @@ async fn page(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Resp
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn ask(port: u16, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        Some(answer)
+    }
+
+    #[tokio::test]
+    async fn port_that_is_taken_is_waited_for_and_then_everything_is_told() {
+        let taken = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let (readiness, mut registry) = (Readiness::default(), Registry::default());
+        let things = Counter::<u64>::default();
+        things.inc_by(7);
+        registry.register("submariner_things", "Things", things);
+        let starting = readiness.wait_for("initial list of Endpoints");
+        let task =
+            Admin::new(readiness, registry).page("plan", || "route 10.2.0.0/16\n".to_owned()).serve(port);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!task.is_finished());
+        drop(taken);
+        let health = async {
+            while ask(port, "/healthz").await.is_none() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(RETRY * 3, health).await.unwrap();
+
+        let waiting = ask(port, "/readyz").await.unwrap();
+        assert!(
+            waiting.starts_with("HTTP/1.1 503") && waiting.contains("initial list of Endpoints"),
+            "{waiting}"
+        );
+        drop(starting);
+        assert!(ask(port, "/readyz").await.unwrap().starts_with("HTTP/1.1 200"));
+        assert!(ask(port, "/metrics").await.unwrap().contains("submariner_things_total 7"));
+        assert!(ask(port, "/debug/plan").await.unwrap().ends_with("route 10.2.0.0/16\n"));
+        let unknown = ask(port, "/debug/other").await.unwrap();
+        assert!(unknown.starts_with("HTTP/1.1 404") && unknown.contains("there are: plan"), "{unknown}");
+    }
+}

@@ -188,3 +188,38 @@ async fn replies(socket: Option<&IcmpSocket>) -> Vec<(IpAddr, Echo)> {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use subm_probe::{Pace, Verdict};
+
+    fn target(to: &str, from: Option<&str>) -> Target {
+        let from = from.map(|address| address.parse().unwrap());
+        Target { to: to.parse().unwrap(), from, pace: Pace::CABLE, sample_interval: REFRESH }
+    }
+
+    #[tokio::test]
+    async fn those_who_answer_are_alive_and_those_who_cannot_be_reached_are_dead() {
+        let prober = Prober::start();
+        let mut probes = prober.probes();
+        // KERNEL: a socket may not send to the broadcast address unless it asked to, so nothing leaves.
+        let targets = [
+            ("near", target("127.0.0.1", Some("127.0.0.2"))),
+            ("nearer", target("127.0.0.3", None)),
+            ("nowhere", target("255.255.255.255", None)),
+        ];
+        prober.set_targets(targets.into());
+        let told = probes.wait_for(|probes| {
+            let is = |key, verdict| probes.paths.get(key).is_some_and(|probe| probe.verdict == verdict);
+            let all =
+                is("near", Verdict::Alive) && is("nearer", Verdict::Alive) && is("nowhere", Verdict::Dead);
+            all || !probes.troubles.is_empty()
+        });
+        let told = tokio::time::timeout(Duration::from_secs(20), told).await.unwrap().unwrap().clone();
+        assert_eq!(told.troubles, [], "sockets need CAP_NET_RAW or net.ipv4.ping_group_range");
+        assert!(told.paths["near"].latency.is_some());
+        prober.set_targets(BTreeMap::new());
+        probes.wait_for(|probes| probes.paths.is_empty()).await.unwrap();
+    }
+}

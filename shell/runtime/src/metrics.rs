@@ -62,3 +62,33 @@ impl Collector for Convergence {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    #[test]
+    fn report_is_read_when_metrics_are_asked_for() {
+        let mut report = Report { taken: 12, looks: 3, converged: true, ..Report::default() };
+        report.duration = Duration::from_millis(5);
+        report.drift.insert(ObjectKind::Route, 4);
+        let (_keep, receiver) = watch::channel(report);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Convergence(receiver)));
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        for line in [
+            "submariner_drift_repaired_total{kind=\"route\"} 4",
+            "submariner_drift_repaired_total{kind=\"link\"} 0",
+            "submariner_converge_steps_total 12",
+            "submariner_converged 1",
+            "submariner_converge_seconds 0.005",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}
