@@ -1,7 +1,5 @@
 //! What this machine lacks, and the tests that need it.
 
-use std::env;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
@@ -26,15 +24,18 @@ pub(crate) struct Missing {
 }
 
 /// Tests that work in namespaces of their own.
-const IN_NAMESPACES: &str = "package(subm-e2e) + (package(/^subm-(kernel|lab)$/) & kind(test))";
+const IN_NAMESPACES: &str =
+    "package(subm-e2e) + (kind(test) & package(/^(subm-(kernel|lab)|submariner-.*)$/))";
+/// Tests in which foreign programs change what is ours, or read it.
+const BESIDE_OTHERS: &str = "package(subm-kernel) & kind(test)";
 
 /// Every group. A test that is in several is named with the first.
 pub(crate) const GROUPS: &[Group] = &[
     Group { name: "namespaces", filter: IN_NAMESPACES, lack: |_| Ok(namespaces()) },
     Group { name: "kernel", filter: IN_NAMESPACES, lack: kernel },
+    Group { name: "ip", filter: BESIDE_OTHERS, lack: |_| Ok(program("ip")) },
+    Group { name: "nft", filter: BESIDE_OTHERS, lack: |_| Ok(program("nft")) },
     Group { name: "kubectl", filter: "binary(kubectl)", lack: |_| Ok(program("kubectl")) },
-    Group { name: "nft", filter: "test(/nft_program/)", lack: |_| Ok(program("nft")) },
-    Group { name: "golden", filter: "test(/golden/)", lack: |_| Ok(golden()) },
 ];
 
 /// Probes the machine for every group.
@@ -91,9 +92,4 @@ fn in_namespace(arguments: &[&str]) -> Command {
 
 fn program(name: &str) -> Option<String> {
     (!process::is_in_path(name)).then(|| format!("no program `{name}` in PATH"))
-}
-
-fn golden() -> Option<String> {
-    let folder = env::var_os("GOLDEN_DIR").filter(|folder| Path::new(folder).is_dir());
-    folder.is_none().then(|| "GOLDEN_DIR names no folder with data of the existing system".to_owned())
 }

