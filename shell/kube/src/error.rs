@@ -136,7 +136,19 @@ impl ApiError {
                 Self::Unreachable { server, action, reason }
             }
             kube::Error::Auth(_) => Self::Unauthorized { server, action, reason },
-            _ => Self::Failed { server, action, reason },
+            kube::Error::Api(_)
+            | kube::Error::ProxyProtocolUnsupported { .. }
+            | kube::Error::ProxyProtocolDisabled { .. }
+            | kube::Error::FromUtf8(_)
+            | kube::Error::LinesCodecMaxLineLengthExceeded
+            | kube::Error::HttpError(_)
+            | kube::Error::SerdeError(_)
+            | kube::Error::BuildRequest(_)
+            | kube::Error::InferConfig(_)
+            | kube::Error::Discovery(_)
+            | kube::Error::RustlsTls(_)
+            | kube::Error::TlsRequired
+            | kube::Error::InferKubeconfig(_) => Self::Failed { server, action, reason },
         }
     }
 

@@ -119,7 +119,8 @@ impl Syncer {
             self.told.contact();
         }
         match event {
-            HubEvent::Both(clusters, endpoints) => {
+            HubEvent::Both(both) => {
+                let (clusters, endpoints) = *both;
                 if self.hub.unavailable().is_some() {
                     self.patience.hub.clear();
                 }
@@ -149,18 +150,9 @@ impl Syncer {
         let SyncPlan { marks, hub, home, .. } = decided;
         let marking = !marks.is_empty();
         let home = if marking { marks } else { home };
-        if at_home.is_terminated()
-            && let Some(batch) = Batch::of(home, &self.patience.home)
-        {
-            debug!(changes = batch.len(), "writing at home");
-            *at_home = batch.run(self.home_writer.clone()).boxed().fuse();
-        }
-        if !marking
-            && on_hub.is_terminated()
-            && let Some(batch) = Batch::of(hub, &self.patience.hub)
-        {
-            debug!(changes = batch.len(), "writing on the hub");
-            *on_hub = batch.run(self.hub_writer.clone()).boxed().fuse();
+        start(at_home, Batch::of(home, &self.patience.home), &self.home_writer);
+        if !marking {
+            start(on_hub, Batch::of(hub, &self.patience.hub), &self.hub_writer);
         }
         self.patience.next()
     }
@@ -214,6 +206,14 @@ impl Syncer {
             self.told.contact();
         }
         self.hub.learn(&mut done);
+    }
+}
+
+/// Starts a batch on a side that is idle.
+fn start(side: &mut Running, batch: Option<Batch>, writer: &Writer) {
+    if let (true, Some(batch)) = (side.is_terminated(), batch) {
+        debug!(server = %writer.connection().server, changes = batch.len(), "writing");
+        *side = batch.run(writer.clone()).boxed().fuse();
     }
 }
 

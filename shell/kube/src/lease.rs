@@ -16,6 +16,9 @@ use crate::{ApiError, Connection, Key, Writer};
 /// COMPAT: the name of the gateways' lease.
 pub const GATEWAY_LEASE: &str = "submariner-gateway-lock";
 
+/// How long giving the lease back may take.
+const RELEASE: Duration = Duration::from_secs(2);
+
 /// One candidate.
 #[derive(Debug, Clone)]
 pub struct Candidate {
@@ -156,7 +159,7 @@ impl Campaign {
         let released = self.election.release();
         self.tell(tell);
         let Some(record) = released else { return };
-        let limit = Instant::now() + Duration::from_secs(2);
+        let limit = Instant::now() + RELEASE;
         let spec = LeaseSpec {
             holder_identity: Some(String::new()),
             lease_duration_seconds: Some(1),
@@ -166,11 +169,10 @@ impl Campaign {
         let mut seen = Lease::default();
         (seen.metadata.name, seen.metadata.namespace) = (Some(key.name.clone()), Some(key.namespace.clone()));
         seen.metadata.resource_version = Some(record.version);
-        match timeout_at(limit, self.write(&key, Some(&seen), spec)).await {
-            Ok(Ok(_)) => info!(lease = %key, "lease released"),
-            Ok(Err(error)) => warn!(lease = %key, %error, "lease not released, it ends by itself"),
-            Err(_) => warn!(lease = %key, "lease not released in time, it ends by itself"),
-        }
+        let written = timeout_at(limit, self.write(&key, Some(&seen), spec)).await;
+        let failure = written.map_or_else(|_| Some(self.silent(RELEASE)), Result::err);
+        let failure = failure.map(|error| error.to_string());
+        info!(released = failure.is_none(), error = failure, "lease given back");
     }
 
     fn tell(&self, tell: &watch::Sender<Leadership>) {
@@ -182,16 +184,7 @@ impl Campaign {
         };
         tell.send_if_modified(|told| {
             let news = *told != leadership;
-            if told.leader != leadership.leader {
-                info!(
-                    leader = leadership.leader,
-                    holder = leadership.holder.as_deref(),
-                    "leadership changed"
-                );
-            }
-            if let Some(error) = leadership.trouble.as_ref().filter(|_| told.trouble != leadership.trouble) {
-                warn!(%error, "lease cannot be read or written");
-            }
+            log(told, &leadership);
             *told = leadership;
             news
         });
@@ -205,6 +198,14 @@ impl Campaign {
             reason: format!("no answer within {} s", patience.as_secs()),
         }
     }
+}
+
+fn log(before: &Leadership, now: &Leadership) {
+    if before.leader != now.leader {
+        info!(leader = now.leader, holder = now.holder.as_deref(), "leadership changed");
+    }
+    let news = now.trouble.as_ref().filter(|_| before.trouble != now.trouble);
+    news.inspect(|error| warn!(%error, "lease cannot be read or written"));
 }
 
 fn record(lease: &Lease) -> LeaseRecord {

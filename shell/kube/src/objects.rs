@@ -13,7 +13,7 @@ use crate::{ApiError, Event, Key};
 /// it was last read.
 #[derive(Debug, Clone)]
 pub struct Objects<K> {
-    objects: BTreeMap<Key, K>,
+    known: BTreeMap<Key, K>,
     unreadable: BTreeMap<Key, Problem>,
     complete: bool,
     unavailable: Option<ApiError>,
@@ -21,7 +21,7 @@ pub struct Objects<K> {
 
 impl<K> Default for Objects<K> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new(), unreadable: BTreeMap::new(), complete: false, unavailable: None }
+        Self { known: BTreeMap::new(), unreadable: BTreeMap::new(), complete: false, unavailable: None }
     }
 }
 
@@ -42,8 +42,8 @@ impl<K: Resource + PartialEq> Objects<K> {
             Event::Applied(object) => {
                 let key = Key::of(&object);
                 let healed = self.unreadable.remove(&key).is_some();
-                let same = self.objects.get(&key) == Some(&object);
-                self.objects.insert(key, object);
+                let same = self.known.get(&key) == Some(&object);
+                self.known.insert(key, object);
                 news(healed || !same)
             }
             Event::Unreadable(of) => {
@@ -51,7 +51,7 @@ impl<K: Resource + PartialEq> Objects<K> {
                 news(before.as_ref() != Some(&of.problem))
             }
             Event::Deleted(key) => {
-                let known = self.objects.remove(&key).is_some();
+                let known = self.known.remove(&key).is_some();
                 news(self.unreadable.remove(&key).is_some() || known)
             }
             Event::Unavailable(error) => {
@@ -65,20 +65,20 @@ impl<K: Resource + PartialEq> Objects<K> {
         let unreadable: BTreeMap<_, _> = unreadable.into_iter().map(|of| (of.key, of.problem)).collect();
         let mut fresh: BTreeMap<_, _> =
             objects.into_iter().map(|object| (Key::of(&object), object)).collect();
-        for (key, object) in std::mem::take(&mut self.objects) {
+        for (key, object) in std::mem::take(&mut self.known) {
             if unreadable.contains_key(&key) {
                 fresh.insert(key, object);
             } else {
-                self.objects.insert(key, object);
+                self.known.insert(key, object);
             }
         }
         let kept: BTreeSet<_> = unreadable.keys().cloned().collect();
         let before = self.unreadable.len();
-        let same_objects = fresh.iter().filter(|(key, _)| !kept.contains(*key)).eq(self.objects.iter());
+        let same_objects = fresh.iter().filter(|(key, _)| !kept.contains(*key)).eq(self.known.iter());
         let same = same_objects && unreadable == self.unreadable && self.unreadable.len() == before;
         let first = !std::mem::replace(&mut self.complete, true);
         let back = self.unavailable.take().is_some();
-        (self.objects, self.unreadable) = (fresh, unreadable);
+        (self.known, self.unreadable) = (fresh, unreadable);
         news(!same || first || back)
     }
 }
@@ -86,17 +86,17 @@ impl<K: Resource + PartialEq> Objects<K> {
 impl<K> Objects<K> {
     /// The objects by key.
     pub const fn all(&self) -> &BTreeMap<Key, K> {
-        &self.objects
+        &self.known
     }
 
     /// The objects in the order of their keys.
     pub fn values(&self) -> impl Iterator<Item = &K> {
-        self.objects.values()
+        self.known.values()
     }
 
     /// One object.
     pub fn get(&self, key: &Key) -> Option<&K> {
-        self.objects.get(key)
+        self.known.get(key)
     }
 
     /// Tells whether a complete list was ever read: before, nothing can be said of what is absent.

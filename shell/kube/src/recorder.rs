@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{ApiError, Connection, Key, Writer};
 
 /// The same thing is told again after this, with how often it happened.
-const AGAIN: Duration = Duration::from_secs(300);
+const AGAIN: Duration = Duration::from_mins(5);
 /// No more different things than this are remembered.
 const MEMORY: usize = 256;
 
@@ -136,7 +136,7 @@ fn name(note: &Note, source: &EventSource) -> String {
         &note.message,
     ];
     let digest = Sha256::digest(parts.join("\n"));
-    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let digest = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     let about: String = about.chars().take(200).collect();
-    format!("{about}.{digest}")
+    format!("{about}.{digest:016x}")
 }

@@ -145,15 +145,18 @@ where
             match self.watch.hear(&mut changes).await {
                 Heard::Over => self.backoff.over(since),
                 Heard::Refused(error) => return self.unavailable(error),
-                heard @ (Heard::News(_) | Heard::Nothing) => {
-                    self.backoff.heard();
-                    self.following = Some((changes, since));
-                    if let Heard::News(event) = heard {
-                        return event;
-                    }
+                Heard::Nothing => self.go_on(changes, since),
+                Heard::News(event) => {
+                    self.go_on(changes, since);
+                    return event;
                 }
             }
         }
+    }
+
+    fn go_on(&mut self, changes: Changes, since: Instant) {
+        self.backoff.heard();
+        self.following = Some((changes, since));
     }
 
     async fn begin(&mut self) -> Result<Event<K>, ApiError> {

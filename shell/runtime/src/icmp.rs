@@ -202,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn those_who_answer_are_alive_and_those_who_cannot_be_reached_are_dead() {
         let prober = Prober::start();
-        let mut probes = prober.probes();
+        let mut known = prober.probes();
         // KERNEL: a socket may not send to the broadcast address unless it asked to, so nothing leaves.
         let targets = [
             ("near", target("127.0.0.1", Some("127.0.0.2"))),
@@ -210,7 +210,7 @@ mod tests {
             ("nowhere", target("255.255.255.255", None)),
         ];
         prober.set_targets(targets.into());
-        let told = probes.wait_for(|probes| {
+        let told = known.wait_for(|probes| {
             let is = |key, verdict| probes.paths.get(key).is_some_and(|probe| probe.verdict == verdict);
             let all =
                 is("near", Verdict::Alive) && is("nearer", Verdict::Alive) && is("nowhere", Verdict::Dead);
@@ -220,6 +220,6 @@ mod tests {
         assert_eq!(told.troubles, [], "sockets need CAP_NET_RAW or net.ipv4.ping_group_range");
         assert!(told.paths["near"].latency.is_some());
         prober.set_targets(BTreeMap::new());
-        probes.wait_for(|probes| probes.paths.is_empty()).await.unwrap();
+        known.wait_for(|probes| probes.paths.is_empty()).await.unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -22,18 +22,14 @@ impl Shutdown {
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let asked = shutdown.clone();
         tokio::spawn(async move {
-            loop {
-                let name = tokio::select! {
-                    _ = terminate.recv() => "SIGTERM",
-                    _ = interrupt.recv() => "SIGINT",
-                };
-                if asked.is_requested() {
-                    warn!(signal = name, "second signal, ending at once");
-                    std::process::exit(1);
-                }
+            while !asked.is_requested() {
+                let name = heard(&mut terminate, &mut interrupt).await;
                 info!(signal = name, "ending; what is in the kernel stays");
                 asked.request();
             }
+            let name = heard(&mut terminate, &mut interrupt).await;
+            warn!(signal = name, "second signal, ending at once");
+            std::process::exit(1);
         });
         Ok(shutdown)
     }
@@ -51,6 +47,13 @@ impl Shutdown {
     /// Waits until the end is asked for.
     pub async fn requested(&self) {
         self.0.cancelled().await;
+    }
+}
+
+async fn heard(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
     }
 }
 

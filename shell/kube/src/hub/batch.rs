@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kube::core::ObjectMeta;
 use kube::core::params::Preconditions;
 use subm_api::{Cluster, Endpoint};
 use subm_sync::{Change, Object, ObjectKind, ObjectRef};
@@ -61,9 +62,8 @@ impl Retries {
 
     /// Takes in what came of a batch.
     pub(super) fn learn(&mut self, done: &Done) {
-        let clusters = done.clusters.iter().map(|object| (ObjectKind::Cluster, name(&object.metadata.name)));
-        let endpoints =
-            done.endpoints.iter().map(|object| (ObjectKind::Endpoint, name(&object.metadata.name)));
+        let clusters = done.clusters.iter().map(|object| (ObjectKind::Cluster, name(&object.metadata)));
+        let endpoints = done.endpoints.iter().map(|object| (ObjectKind::Endpoint, name(&object.metadata)));
         let deleted = done.deleted.iter().map(|object| (object.kind, object.name.clone()));
         for id in clusters.chain(endpoints).chain(deleted) {
             self.0.remove(&id);
@@ -76,14 +76,14 @@ impl Retries {
     }
 }
 
-fn name(name: &Option<String>) -> String {
-    name.clone().unwrap_or_default()
+fn name(metadata: &ObjectMeta) -> String {
+    metadata.name.clone().unwrap_or_default()
 }
 
 fn id(change: &Change) -> Id {
     match change {
-        Change::Write(Object::Cluster(object)) => (ObjectKind::Cluster, name(&object.metadata.name)),
-        Change::Write(Object::Endpoint(object)) => (ObjectKind::Endpoint, name(&object.metadata.name)),
+        Change::Write(Object::Cluster(object)) => (ObjectKind::Cluster, name(&object.metadata)),
+        Change::Write(Object::Endpoint(object)) => (ObjectKind::Endpoint, name(&object.metadata)),
         Change::Delete(object) => (object.kind, object.name.clone()),
     }
 }

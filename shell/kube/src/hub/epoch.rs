@@ -16,7 +16,7 @@ use crate::{ApiError, Connection, Event, Watch};
 #[derive(Debug)]
 pub(super) enum HubEvent {
     /// Everything there is, of one moment.
-    Both(Event<Cluster>, Event<Endpoint>),
+    Both(Box<(Event<Cluster>, Event<Endpoint>)>),
     /// A change.
     Cluster(Event<Cluster>),
     /// A change.
@@ -104,7 +104,7 @@ impl HubWatch {
         if !std::mem::replace(&mut self.reachable, true) {
             info!(of = %self.endpoints, "watching the hub again");
         }
-        Ok(Some(HubEvent::Both(clusters, endpoints)))
+        Ok(Some(HubEvent::Both(Box::new((clusters, endpoints)))))
     }
 
     fn own_uid<'a>(&self, list: &'a Event<Cluster>) -> Option<&'a str> {

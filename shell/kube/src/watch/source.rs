@@ -118,7 +118,7 @@ where
             for item in page.items.unwrap_or_default() {
                 match self.read(item) {
                     Ok(object) => objects.push(object),
-                    Err(of) => unreadable.push(of),
+                    Err(of) => unreadable.push(*of),
                 }
             }
             from = page.metadata.continue_token.filter(|token| !token.is_empty());
@@ -151,7 +151,7 @@ where
         let overdue = Duration::from_secs(u64::from(LIFE)) + OVERDUE;
         match timeout(overdue, changes.next()).await {
             Ok(Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object)))) => {
-                Heard::News(self.read(object).map_or_else(Event::Unreadable, Event::Applied))
+                Heard::News(self.read(object).map_or_else(|of| Event::Unreadable(*of), Event::Applied))
             }
             Ok(Some(Ok(WatchEvent::Deleted(object)))) => Heard::News(Event::Deleted(Key::of_value(&object))),
             Ok(Some(Ok(WatchEvent::Bookmark(_)))) => Heard::Nothing,
@@ -168,17 +168,17 @@ where
         }
     }
 
-    fn read(&self, object: Value) -> Result<K, Unreadable> {
+    fn read(&self, object: Value) -> Result<K, Box<Unreadable>> {
         let key = Key::of_value(&object);
-        let mut object: K = serde_json::from_value(object).map_err(|cause| Unreadable {
-            problem: Problem {
+        let mut object: K = serde_json::from_value(object).map_err(|cause| {
+            let problem = Problem {
                 reason: "MalformedObject",
                 object: format!("{} {key}", K::kind(&())),
                 field: String::new(),
                 what: cause.to_string(),
                 remedy: "write the object again as its kind defines it, or delete it".to_owned(),
-            },
-            key,
+            };
+            Box::new(Unreadable { key, problem })
         })?;
         object.meta_mut().managed_fields = None;
         (self.trim)(&mut object);

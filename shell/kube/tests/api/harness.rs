@@ -117,11 +117,10 @@ pub(crate) async fn until<T: Clone + Debug>(
     told: &mut watch::Receiver<T>,
     holds: impl FnMut(&T) -> bool,
 ) -> T {
-    let waited = tokio::time::timeout(LIMIT, told.wait_for(holds)).await.map(|value| value.unwrap().clone());
-    match waited {
-        Ok(value) => value,
-        Err(_) => panic!("never so, but {:?}", told.borrow()),
+    if let Ok(value) = tokio::time::timeout(LIMIT, told.wait_for(holds)).await {
+        return value.unwrap().clone();
     }
+    panic!("never so, but {:?}", told.borrow());
 }
 
 /// An Endpoint whose last address byte is the number of its network too.

@@ -94,7 +94,7 @@ async fn two() -> (Served, Member, Member) {
 
 #[tokio::test]
 async fn members_learn_of_each_other_and_of_changes() {
-    let (_hub, mut east, mut west) = two().await;
+    let (_hub, east, mut west) = two().await;
     assert_eq!(west.copies(), ["east-submariner-cable-east-10-0-0-1"]);
     let state = west.settled().await;
     assert_eq!((state.problems, state.failures), (vec![], vec![]));

@@ -1,10 +1,12 @@
 //! What the thread does.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use subm_plan::{Applied, HostFacts, Step, World, diff};
+use subm_plan::{HostFacts, NodeState, Step, StepFailure, World, diff};
+use subm_types::IfName;
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
@@ -60,26 +62,28 @@ impl Worker {
         E: std::error::Error,
     {
         while !self.inbox.is_stopped() {
-            let world = match build(waker.clone()) {
-                Ok(world) => world,
+            let caught = match build(waker.clone()) {
+                Ok(world) => std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.keep(world))),
                 Err(reason) => {
                     self.in_trouble("open the world", &reason);
                     self.publish();
                     self.failed += 1;
-                    let until = Instant::now() + delay(self.failed);
-                    while !matches!(
-                        self.inbox.wait(Rest { until, deaf_until: until }),
-                        Cause::Timer | Cause::Stop
-                    ) {}
-                    continue;
+                    self.pause(delay(self.failed));
+                    Ok(())
                 }
             };
-            let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.keep(world)));
             if let Err(panic) = caught {
                 error!(owner = %self.settings.scope.owner, error = words(&*panic), "converging panicked, starting anew");
-                std::thread::sleep(LAST_DELAY);
+                self.pause(LAST_DELAY);
             }
         }
+    }
+
+    /// Waits, whatever is told meanwhile, except the end.
+    fn pause(&self, span: Duration) {
+        let until = Instant::now() + span;
+        let rest = Rest { until, deaf_until: until };
+        while !matches!(self.inbox.wait(rest), Cause::Timer | Cause::Stop) {}
     }
 
     fn keep<W: World>(&mut self, mut world: W) {
@@ -99,18 +103,15 @@ impl Worker {
     }
 
     fn look<W: World>(&mut self, world: &mut W) -> Look {
-        match world.facts() {
-            Ok(facts) => {
-                self.facts.send_if_modified(|known| {
-                    let news = known.as_ref() != Some(&facts);
-                    if news {
-                        *known = Some(facts);
-                    }
-                    news
-                });
-            }
+        let facts = match world.facts() {
+            Ok(facts) => Some(facts),
             Err(reason) => return self.in_trouble("read the facts", &reason),
-        }
+        };
+        self.facts.send_if_modified(|known| {
+            let news = *known != facts;
+            *known = facts;
+            news
+        });
         let Some(wanted) = self.inbox.wanted() else {
             self.report.trouble = None;
             return Look::Quiet;
@@ -119,15 +120,7 @@ impl Worker {
             Ok(state) => state,
             Err(reason) => return self.in_trouble("observe", &reason),
         };
-        if self.report.trouble.take().is_some() {
-            info!(owner = %self.settings.scope.owner, "the kernel can be looked at again");
-        }
-        if state.foreign_links != self.report.foreign_links {
-            for link in &state.foreign_links {
-                warn!(%link, "a link of this name is there and is not ours; it is left alone; rename or remove it");
-            }
-            self.report.foreign_links.clone_from(&state.foreign_links);
-        }
+        self.found(&state);
         let steps = diff(&state, &wanted.plan);
         self.report.generation = wanted.generation;
         if steps.is_empty() {
@@ -138,6 +131,15 @@ impl Worker {
             Mode::Apply => self.take(world, &wanted, &steps),
             Mode::DryRun => self.tell(&steps),
         }
+    }
+
+    /// Tells what a look shows beside the difference.
+    fn found(&mut self, state: &NodeState) {
+        if self.report.trouble.take().is_some() {
+            info!(owner = %self.settings.scope.owner, "the kernel can be looked at again");
+        }
+        state.foreign_links.difference(&self.report.foreign_links).for_each(log_foreign);
+        self.report.foreign_links.clone_from(&state.foreign_links);
     }
 
     fn found_fulfilled(&mut self, wanted: &Wanted) {
@@ -161,7 +163,8 @@ impl Worker {
         self.remember(&fresh);
         let applied = world.apply(&self.settings.scope, steps);
         self.report.taken += u64::try_from(applied.done).unwrap_or(u64::MAX);
-        self.log(steps, &applied);
+        log_failures(&applied.failures, &self.report.failures);
+        log_taken(steps, &applied.failures);
         self.report.converged = false;
         let failed = !applied.failures.is_empty();
         self.report.failures = applied.failures;
@@ -197,21 +200,6 @@ impl Worker {
         shown.extend(steps.iter().map(ToString::to_string));
         let surplus = shown.len().saturating_sub(STEPS_SHOWN);
         shown.drain(..surplus);
-    }
-
-    /// One line for each step taken; a failure once, however often it is tried again.
-    fn log(&self, steps: &[Step], applied: &Applied) {
-        for failure in &applied.failures {
-            if !self.report.failures.contains(failure) {
-                warn!(step = %failure.step, error = %failure.reason, "step failed, trying again later");
-            }
-        }
-        for step in steps {
-            let text = step.to_string();
-            if applied.failures.iter().all(|failure| failure.step != text) {
-                info!(step = %text, "step taken");
-            }
-        }
     }
 
     fn in_trouble(&mut self, operation: &'static str, reason: &dyn std::error::Error) -> Look {
@@ -253,6 +241,25 @@ impl Worker {
                 Rest { until: now + pause, deaf_until: now + pause.min(DEAF) }
             }
         }
+    }
+}
+
+fn log_foreign(link: &IfName) {
+    warn!(%link, "a link of this name is there and is not ours; it is left alone; rename or remove it");
+}
+
+/// A failure is logged once, however often the step is tried again.
+fn log_failures(failures: &[StepFailure], before: &[StepFailure]) {
+    for failure in failures.iter().filter(|failure| !before.contains(failure)) {
+        warn!(step = %failure.step, error = %failure.reason, "step failed, trying again later");
+    }
+}
+
+/// One line for each step taken: the log is the history of changes.
+fn log_taken(steps: &[Step], failures: &[StepFailure]) {
+    let failed: BTreeSet<&str> = failures.iter().map(|failure| failure.step.as_str()).collect();
+    for step in steps.iter().map(ToString::to_string).filter(|step| !failed.contains(step.as_str())) {
+        info!(%step, "step taken");
     }
 }
 

@@ -1,8 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard};
 
-use subm_plan::{NodePlan, NodeState, Scope, StepFailure, SysctlKey};
+use subm_plan::{Applied, NodePlan, Scope, SysctlKey};
 use subm_types::IfName;
 
 use super::*;

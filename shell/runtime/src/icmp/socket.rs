@@ -107,7 +107,7 @@ fn address(from: SockaddrStorage) -> Option<IpAddr> {
 /// A classic BPF program that lets pass echo replies with our identifier: a raw socket sees every ICMP message of
 /// the host otherwise.
 ///
-/// KERNEL: the program of an IPv4 socket sees the IP header first, that of an IPv6 socket the ICMPv6 header.
+/// KERNEL: the program of an IPv4 socket sees the IP header first, that of an IPv6 socket the ICMP header.
 fn replies_only(family: Family, identifier: u16) -> Vec<SockFilter> {
     const LOAD_BYTE: u16 = 0x30;
     const LOAD_HALF: u16 = 0x28;
