@@ -53,22 +53,24 @@ impl Ground {
         map("/proc/self/gid_map", format!("0 {gid} 1"))
     }
 
+    /// Gives the calling thread, and those that it starts, mounts and a network of their own and an empty `/run`.
+    ///
+    /// It is for tests, whose process has several threads. The caller must be root, at least of its user namespace;
+    /// programs that are started there are ended by whoever starts them.
+    pub fn of_thread() -> Result<(), LabError> {
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).map_err(|errno| LabError::Ground {
+            what: "make namespaces",
+            remedy: Some("run this as root, or under `unshare --user --map-root-user`"),
+            source: errno.into(),
+        })?;
+        furnish_run()
+    }
+
     /// Furnishes the world from its first process: private mounts, an empty `/run`, and a `/proc` of its own.
     pub fn furnish() -> Result<(), LabError> {
-        let none: Option<&str> = None;
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
-            .map_err(LabError::ground("make mounts private"))?;
-        mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
-            .map_err(LabError::ground("mount a file system of its own at /run"))?;
-        for dir in [NETNS_DIR, STATE_DIR] {
-            fs::create_dir_all(dir).map_err(|source| LabError::Ground {
-                what: "make a directory below /run",
-                remedy: None,
-                source,
-            })?;
-        }
+        furnish_run()?;
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(Some("proc"), "/proc", Some("proc"), flags, none).map_err(|errno| LabError::Ground {
+        mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).map_err(|errno| LabError::Ground {
             what: "mount /proc for the new PID namespace",
             remedy: Some(
                 "in a container, unmask /proc (`--security-opt systempaths=unconfined`) or run this outside",
@@ -77,6 +79,22 @@ impl Ground {
         })?;
         writable(Path::new("/proc/sys/net/ipv4/ip_forward"))
     }
+}
+
+fn furnish_run() -> Result<(), LabError> {
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+        .map_err(LabError::ground("make mounts private"))?;
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"))
+        .map_err(LabError::ground("mount a file system of its own at /run"))?;
+    for dir in [NETNS_DIR, STATE_DIR] {
+        fs::create_dir_all(dir).map_err(|source| LabError::Ground {
+            what: "make a directory below /run",
+            remedy: None,
+            source,
+        })?;
+    }
+    Ok(())
 }
 
 fn writable(sysctl: &Path) -> Result<(), LabError> {

@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use nix::sched::{CloneFlags, setns};
-use nlink::netlink::namespace::{Netns, create_path};
+use nlink::netlink::namespace::{Netns, create_path, delete_path};
 use nlink::{Connection, Route};
 
 use crate::{LabError, NETNS_DIR};
@@ -31,6 +32,12 @@ impl Host {
         host.up("lo").await?;
         host.sysctl("net/ipv4/ping_group_range", "0 0")?;
         Ok(host)
+    }
+
+    /// Opens a host that somebody else made, by the file of its namespace.
+    pub fn open(name: &str, file: &Path) -> Result<Self, LabError> {
+        let netns = Netns::from_path(file).map_err(LabError::kernel(name, "open the namespace"))?;
+        Ok(Self { name: name.into(), netns: Arc::new(netns) })
     }
 
     /// What it is called.
@@ -77,6 +84,12 @@ impl Host {
     /// A netlink connection of the host.
     pub fn netlink(&self) -> Result<Connection<Route>, LabError> {
         Connection::<Route>::new_in(&*self.netns).map_err(LabError::kernel(&self.name, "open netlink"))
+    }
+
+    /// Takes its name away; the kernel takes the rest when nobody holds it any more.
+    pub fn remove(self) -> Result<(), LabError> {
+        let path = format!("{NETNS_DIR}/{}", self.name);
+        delete_path(path).map_err(LabError::kernel(&self.name, format!("ip netns delete {}", self.name)))
     }
 
     pub(crate) fn netns(&self) -> &Netns {

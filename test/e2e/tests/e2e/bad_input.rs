@@ -1,0 +1,1 @@
+//! What others write wrongly, and what is configured wrongly.

@@ -1,0 +1,178 @@
+//! A playground from `up` to `down`, and what is left of it.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use subm_e2e::{Leftovers, Machine, Playground, program, until};
+use tempfile::TempDir;
+
+fn text(path: &Path) -> Result<String> {
+    Ok(path.to_str().context("a path of the build is text")?.to_owned())
+}
+
+/// A folder that stands for all places where programs put files.
+fn home() -> Result<(TempDir, Vec<String>)> {
+    let folder = tempfile::tempdir()?;
+    let place = |name: &str| format!("{name}={}", folder.path().display());
+    let mut words = vec!["env".to_owned()];
+    words.extend(["HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_STATE_HOME"].map(place));
+    Ok((folder, words))
+}
+
+fn is_empty(folder: &TempDir) -> Result<()> {
+    let left: Vec<_> = std::fs::read_dir(folder.path())?.flatten().map(|entry| entry.path()).collect();
+    ensure!(left.is_empty(), "files are left: {left:?}");
+    Ok(())
+}
+
+#[test]
+fn playground_comes_up_lets_people_in_and_leaves_nothing() -> Result<()> {
+    let (folder, mut words) = home()?;
+    words.push(text(&program("subctl")?)?);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let before = Machine::look()?;
+    let playground = Playground::up_by(&words, &[])?;
+    let left = Leftovers::of(playground.name(), playground.status()?.init)?;
+
+    let again = playground.command(&["up"]).output()?;
+    ensure!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("is running already"));
+
+    people_get_in(&playground)?;
+    states_are_shown(&playground)?;
+    for daemon in playground.status()?.daemons {
+        let log = playground.command(&["logs", &daemon.path]).output()?;
+        ensure!(log.status.success() && !log.stdout.is_empty(), "{} has no log", daemon.path);
+    }
+
+    playground.down()?;
+    left.are_gone()?;
+    is_empty(&folder)?;
+    ensure!(Machine::look()? == before, "the machine's own state changed");
+    Ok(())
+}
+
+fn people_get_in(playground: &Playground) -> Result<()> {
+    for (place, name) in [("east/worker/pod-1", "east-worker-pod-1"), ("west/gateway", "west-gateway"), ("hub", "hub")]
+    {
+        let said = playground.ask(place, &["cat", "/proc/sys/kernel/hostname"])?;
+        ensure!(said.trim() == name, "{place} is called {said}");
+    }
+    let ended = playground.exec("east/worker/pod-1", &["sh", "-c", "exit 7"])?;
+    ensure!(ended.status.code() == Some(7), "the code of the program is not told: {}", ended.status);
+    let wrong = playground.exec("east/attic", &["true"])?;
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    ensure!(!wrong.status.success() && said.contains("gateway, worker"), "{said}");
+    Ok(())
+}
+
+/// `subctl show`, as a person with contexts of both clusters uses it.
+fn states_are_shown(playground: &Playground) -> Result<()> {
+    let subctl = text(&program("subctl")?)?;
+    let both = "KUBECONFIG=/run/submariner/east.kubeconfig:/run/submariner/west.kubeconfig";
+    let show = |words: &[&str]| {
+        let words = [&["env", both, &subctl, "show"], words].concat();
+        playground.ask("east", &words)
+    };
+    let connected = until("both gateways are connected", || {
+        let table = show(&["connections"])?;
+        ensure!(table.matches(" connected ").count() == 2, "{table}");
+        Ok(table)
+    })?;
+    for header in ["GATEWAY", "CLUSTER", "REMOTE IP", "NAT", "CABLE DRIVER", "SUBNETS", "STATUS", "RTT avg."] {
+        ensure!(connected.contains(header), "{header} is missing in {connected}");
+    }
+    let gateways = show(&["gateways"])?;
+    ensure!(gateways.matches("All connections (1) are established").count() == 2, "{gateways}");
+    let endpoints = show(&["endpoints"])?;
+    ensure!(endpoints.matches(" local").count() == 2 && endpoints.matches(" remote").count() == 2, "{endpoints}");
+    let networks = show(&["networks"])?;
+    ensure!(networks.contains("10.1.0.0/16") && networks.contains("100.66.0.0/16"), "{networks}");
+    for what in ["connections", "endpoints", "gateways", "networks"] {
+        let json: Value = serde_json::from_str(&show(&[what, "-o", "json"])?)?;
+        let all = json.to_string();
+        ensure!(all.contains("east") && all.contains("west"), "{what}: {all}");
+        let yaml = show(&[what, "-o", "yaml"])?;
+        ensure!(yaml.contains("east") && yaml.contains("west") && !yaml.contains('{'), "{what}: {yaml}");
+    }
+    Ok(())
+}
+
+#[test]
+fn killed_holder_or_killed_init_leaves_nothing() -> Result<()> {
+    let subctl = program("subctl")?;
+    let before = Machine::look()?;
+    for victim in ["holder", "init"] {
+        let playground = Playground::up(&subctl, &["--pods", "1"])?;
+        let init = playground.status()?.init;
+        let left = Leftovers::of(playground.name(), init)?;
+        let number = if victim == "holder" { left.holder()? } else { init };
+        kill(Pid::from_raw(number), Signal::SIGKILL)?;
+        until("everything of a killed playground is gone", || left.are_gone())
+            .with_context(|| format!("the {victim} was killed"))?;
+        playground.forget();
+    }
+    ensure!(Machine::look()? == before, "the machine's own state changed");
+    Ok(())
+}
+
+#[test]
+fn ordinary_user_needs_nothing_else() -> Result<()> {
+    const NOBODY: u32 = 65534;
+    let folder = tempfile::tempdir()?;
+    open_to_all(folder.path())?;
+    for name in ["subctl", "submariner"] {
+        std::fs::copy(program(name)?, folder.path().join(name))?;
+    }
+    let subctl = text(&folder.path().join("subctl"))?;
+    // Only root of the machine may become somebody else; others get a user namespace in which they are no root.
+    let anybody = std::fs::read_to_string("/proc/self/uid_map")?.contains("4294967295");
+    let user = NOBODY.to_string();
+    let wrapper = if anybody {
+        vec!["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups", "--", &subctl]
+    } else {
+        vec!["unshare", "--user", "--map-user", &user, "--map-group", &user, "--", &subctl]
+    };
+    let before = Machine::look()?;
+    let playground = Playground::up_by(&wrapper, &["--workers", "1"])?;
+    let left = Leftovers::of(playground.name(), playground.status()?.init)?;
+    let said = playground.ask("east/worker", &["cat", "/proc/self/uid_map"])?;
+    ensure!(!said.contains("4294967295"), "the playground of an ordinary user is in the machine's user namespace");
+    let checked = playground.command(&["check", "--only", "pod/"]).output()?;
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    ensure!(checked.status.success() && said.contains("24 of 24 checks passed"), "{said}");
+    playground.down()?;
+    left.are_gone()?;
+    ensure!(Machine::look()? == before, "the machine's own state changed");
+    Ok(())
+}
+
+fn open_to_all(folder: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Ok(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?)
+}
+
+#[test]
+fn second_playground_of_a_name_and_unknown_drivers_are_refused_by_name() -> Result<()> {
+    let subctl = program("subctl")?;
+    let refused = |words: &[&str]| -> Result<String> {
+        let name = format!("e2e-{}", std::process::id());
+        let mut command = Command::new(&subctl);
+        let output = command.arg0("subctl").args(["playground", "--name", &name]).args(words).output()?;
+        ensure!(!output.status.success(), "{words:?} was done");
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let said = refused(&["up", "--cable-driver", "carrier-pigeon"])?;
+    ensure!(said.contains("carrier-pigeon") && said.contains("vxlan"), "{said}");
+    let said = refused(&["up", "--submariner", "/nowhere/submariner"])?;
+    ensure!(said.contains("/nowhere/submariner") && said.contains("cargo build"), "{said}");
+    for words in [&["status"][..], &["down"], &["exec", "east", "--", "true"], &["logs", "east/gateway/gateway"]] {
+        let said = refused(words)?;
+        ensure!(said.contains("no playground") && said.contains("up`"), "{said}");
+    }
+    Ok(())
+}

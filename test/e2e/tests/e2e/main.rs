@@ -1,0 +1,4 @@
+//! The programs as a user meets them.
+
+mod bad_input;
+mod life_cycle;
