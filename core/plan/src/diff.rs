@@ -19,6 +19,7 @@ pub fn diff(state: &NodeState, plan: &NodePlan) -> Vec<Step> {
     let change = Change { state, plan, anew: anew(state, plan) };
     let mut steps = change.links();
     change.add_addresses(&mut steps);
+    change.delete_addresses(Last::Yes, &mut steps);
     change.sysctls(&mut steps);
     change.add_entries(&mut steps);
     steps.extend(plan.rules.difference(&state.own.rules).cloned().map(Step::AddRule));
@@ -28,7 +29,7 @@ pub fn diff(state: &NodeState, plan: &NodePlan) -> Vec<Step> {
     change.delete_routes(&mut steps);
     steps.extend(extra(&state.own.rules, &plan.rules).cloned().map(Step::DeleteRule));
     change.delete_entries(&mut steps);
-    change.delete_addresses(&mut steps);
+    change.delete_addresses(Last::No, &mut steps);
     steps.extend(gone(state, plan).map(|name| Step::DeleteLink(name.clone())));
     if let (Some(table), None) = (&state.own.table, &plan.table) {
         steps.push(Step::DeleteTable(table.name.clone()));
@@ -39,6 +40,13 @@ pub fn diff(state: &NodeState, plan: &NodePlan) -> Vec<Step> {
 /// What is there and not wanted, last first.
 fn extra<'a, T: Ord>(there: &'a BTreeSet<T>, wanted: &'a BTreeSet<T>) -> impl Iterator<Item = &'a T> {
     there.iter().rev().filter(|object| !wanted.contains(*object))
+}
+
+/// Whether an address is the last of its link.
+#[derive(Clone, Copy)]
+enum Last {
+    Yes,
+    No,
 }
 
 struct Change<'a> {
@@ -85,11 +93,13 @@ impl Change<'_> {
         !self.anew.contains(dev)
     }
 
-    /// Whether a link's neighbours outlive what is done to it: they go with its hardware address.
-    fn keeps_neighbours(&self, dev: &IfName) -> bool {
-        let mac = self.plan.links.get(dev).and_then(|link| link.mac);
-        let found = self.state.own.links.get(dev).and_then(|link| link.mac);
-        self.stands_on(dev) && (mac.is_none() || mac == found)
+    /// Whether a neighbour outlives what is done to its link. KERNEL: neighbours go with the hardware address of
+    /// their link, and with its last address of their family.
+    fn keeps(&self, neighbour: &Neighbour) -> bool {
+        let mac = self.plan.links.get(&neighbour.dev).and_then(|link| link.mac);
+        let found = self.state.own.links.get(&neighbour.dev).and_then(|link| link.mac);
+        let emptied = neighbour.address.is_ipv4() && self.emptied(&neighbour.dev);
+        self.stands_on(&neighbour.dev) && (mac.is_none() || mac == found) && !emptied
     }
 
     /// Whether an object on a link must be taken away by itself; otherwise it goes with its link.
@@ -105,9 +115,20 @@ impl Change<'_> {
         steps.extend(missing.map(|(dev, net)| Step::AddAddress(dev.clone(), *net)));
     }
 
-    fn delete_addresses(&self, steps: &mut Vec<Step>) {
+    /// Whether a link loses its last IPv4 address in this run. KERNEL: all IPv4 routes by it go with that.
+    fn emptied(&self, dev: &IfName) -> bool {
+        let on = |plan: &NodePlan| plan.addresses.iter().any(|(on, net)| on == dev && net.addr().is_ipv4());
+        self.outlives(dev) && on(&self.state.own) && !on(self.plan)
+    }
+
+    /// Takes away the last addresses of links before routes are written, the others after all else.
+    fn delete_addresses(&self, last: Last, steps: &mut Vec<Step>) {
         let extra = extra(&self.state.own.addresses, &self.plan.addresses);
-        let extra = extra.filter(|(dev, _)| self.outlives(dev));
+        let due = |dev: &IfName, net: &IpNet| match last {
+            Last::Yes => net.addr().is_ipv4() && self.emptied(dev),
+            Last::No => !(net.addr().is_ipv4() && self.emptied(dev)),
+        };
+        let extra = extra.filter(|(dev, net)| self.outlives(dev) && due(dev, net));
         steps.extend(extra.map(|(dev, net)| Step::DeleteAddress(dev.clone(), *net)));
     }
 
@@ -143,9 +164,8 @@ impl Change<'_> {
             !self.stands_on(&entry.dev) || !self.state.own.fdb.contains(entry) || altered(entry)
         };
         steps.extend(fdb.into_iter().filter(missing).map(Step::AddFdb));
-        let missing = |neighbour: &&Neighbour| {
-            !self.keeps_neighbours(&neighbour.dev) || !self.state.own.neighbours.contains(neighbour)
-        };
+        let missing =
+            |neighbour: &&Neighbour| !self.keeps(neighbour) || !self.state.own.neighbours.contains(neighbour);
         steps.extend(self.plan.neighbours.iter().filter(missing).cloned().map(Step::SetNeighbour));
     }
 
@@ -166,7 +186,9 @@ impl Change<'_> {
     fn add_routes(&self, steps: &mut Vec<Step>) {
         for (key, route) in &self.plan.routes {
             let stands = match &route.target {
-                RouteTarget::Link { dev, .. } => self.stands_on(dev),
+                RouteTarget::Link { dev, .. } => {
+                    self.stands_on(dev) && !(key.dst.addr().is_ipv4() && self.emptied(dev))
+                }
                 RouteTarget::Unreachable => true,
             };
             let altered = self.state.altered.contains(&Alteration::Route(*key));
@@ -188,7 +210,8 @@ impl Change<'_> {
                 RouteTarget::Link { dev, .. } => self.anew.contains(dev),
                 RouteTarget::Unreachable => false,
             };
-            if !vanished {
+            // There may be several of them at one place, of which only some go with the link.
+            if !vanished || self.state.altered.contains(&Alteration::Route(*key)) {
                 steps.push(Step::DeleteRoute(*key, route.clone()));
             }
         }

@@ -151,6 +151,16 @@ fn neighbours_go_with_the_hardware_address_of_their_link() {
 }
 
 #[test]
+fn routes_and_neighbours_go_with_the_last_address_of_their_link() {
+    let wanted = NodePlan { addresses: BTreeSet::new(), ..plan() };
+    insta::assert_snapshot!(printed(&reached(&plan()), &wanted), @r"
+    ip address delete 240.0.0.1/8 dev vx-submariner
+    ip neighbour replace 240.0.0.2 dev vx-submariner lladdr 02:00:00:00:00:02 nud permanent
+    ip route replace 10.2.0.0/16 via 240.0.0.2 dev vx-submariner onlink table 101 metric 100
+    ");
+}
+
+#[test]
 fn what_the_plan_leaves_to_the_kernel_is_as_it_should_be() {
     let mut wanted = plan();
     let link = wanted.links.get_mut(&name("vx-submariner")).unwrap();

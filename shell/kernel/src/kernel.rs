@@ -200,8 +200,9 @@ impl Kernel {
     }
 
     /// Tracked flows that break the plan's rules. They are listed when they may have changed sides: at the first
-    /// look, when the flow rules or the table (by content or handles) are not those of the last listing, and after
-    /// a minute; a flow goes wrong only while our table is not what it should be.
+    /// look, after a step in the packet filter, when the flow rules or the table (by content or handles) are not
+    /// those of the last listing, and after a minute; a flow goes wrong only while our table is not what it should
+    /// be.
     fn wrong_flows(&mut self, plan: &NodePlan, table: Option<&TableRecord>) -> BTreeSet<Flow> {
         const LATEST: Duration = Duration::from_mins(1);
         if plan.flows.is_empty() {
@@ -307,21 +308,28 @@ impl World for Kernel {
         Ok(state)
     }
 
+    /// Steps that fail are taken once more after all others: some wait for what only goes at the end.
     fn apply(&mut self, scope: &Scope, steps: &[Step]) -> Applied {
-        let mut applied = Applied::default();
+        let mut failed = Vec::new();
         for step in steps {
-            match self.take(scope, step) {
-                Ok(()) => applied.done += 1,
-                Err(error) => applied.failures.push(crate::steps::failure(step, &error)),
+            if self.take(scope, step).is_err() {
+                failed.push(step);
             }
         }
+        let again = failed.into_iter().filter_map(|step| Some((step, self.take(scope, step).err()?)));
+        let failures: Vec<_> = again.map(|(step, error)| crate::steps::failure(step, &error)).collect();
         if !steps.is_empty() {
             // What was done is not what is there: it is read again.
             self.cache = Cache::default();
         }
-        if steps.iter().any(|step| matches!(step, Step::ForgetFlow(_))) {
+        if steps.iter().any(in_filter) {
             self.flows = None;
         }
-        applied
+        Applied { done: steps.len() - failures.len(), failures }
     }
+}
+
+/// Whether flows may have changed sides by a step.
+const fn in_filter(step: &Step) -> bool {
+    matches!(step, Step::SetTable(_) | Step::ChangeElements(..) | Step::DeleteTable(_) | Step::ForgetFlow(_))
 }
