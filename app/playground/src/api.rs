@@ -15,7 +15,7 @@ use subm_apiserver::{ApiServer, Authority, Credential, Objects, Rule, ServerTls}
 use subm_lab::{Host, STATE_DIR};
 use subm_types::ClusterId;
 
-use crate::topology::{API_PORT, Cluster, HUB, Topology};
+use crate::topology::{API_PORT, HUB, Topology};
 use crate::world::World;
 
 pub(crate) use objects::{BROKER_NAMESPACE, OPERATOR_NAMESPACE};
@@ -126,9 +126,9 @@ impl Api {
     }
 
     /// A new token for a member of the clusterset, on the hub.
-    pub(crate) fn grant_member(&self, cluster: &Cluster) -> anyhow::Result<String> {
+    pub(crate) fn grant_member(&self, cluster: &str) -> anyhow::Result<String> {
         let token = token()?;
-        let id: ClusterId = cluster.name.parse().map_err(|wrong| anyhow!("{wrong}"))?;
+        let id: ClusterId = cluster.parse().map_err(|wrong| anyhow!("{wrong}"))?;
         self.server.credentials().grant(Credential::member(&token, &id, BROKER_NAMESPACE));
         Ok(token)
     }

@@ -3,8 +3,12 @@
 mod context;
 mod crash;
 mod drift;
+mod input;
+mod join;
 mod leak;
+mod member;
 mod nodes;
+mod outage;
 mod outcome;
 mod payload;
 mod pods;
@@ -43,8 +47,11 @@ const SUBJECTS: &[Subject] = &[
     nodes::checks,
     services::checks,
     payload::checks,
+    join::checks,
+    input::checks,
     drift::checks,
     leak::checks,
+    outage::checks,
     crash::checks,
 ];
 

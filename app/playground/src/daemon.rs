@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 use subm_lab::{Host, STATE_DIR};
 
-use crate::api::Apis;
+use crate::api::{Apis, OPERATOR_NAMESPACE};
 use crate::memory;
 use crate::settings::Settings;
 use crate::status::DaemonStatus;
@@ -82,6 +83,7 @@ impl Daemons {
             for &kind in kinds {
                 let daemon =
                     Daemon { kind, node: node.clone(), cluster: cluster.name.clone(), state: Arc::default() };
+                apis.of(&cluster.name)?.objects().create(daemon.pod())?;
                 daemon.run(settings, cluster, (world.host(&node.name)?, apis))?;
                 daemons.insert(daemon.path(), daemon);
             }
@@ -116,6 +118,25 @@ impl Daemon {
     pub(crate) fn kill(&self) -> anyhow::Result<()> {
         let Some(pid) = self.status().pid else { bail!("{} is not running", self.path()) };
         kill(Pid::from_raw(pid), Signal::SIGKILL).with_context(|| format!("kill -9 {}", self.path()))
+    }
+
+    /// What its DaemonSet's Pod looks like to those who look for it or label it.
+    fn pod(&self) -> Value {
+        let app = format!("submariner-{}", self.kind.name());
+        json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "namespace": OPERATOR_NAMESPACE,
+                "name": environment::pod_name(self.kind, &self.node),
+                "labels": {"app": app},
+            },
+            "spec": {
+                "nodeName": self.node.name,
+                "hostNetwork": true,
+                "containers": [{"name": app, "image": "submariner"}],
+            },
+        })
     }
 
     /// The end of its log, for a message.

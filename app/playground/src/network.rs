@@ -78,7 +78,7 @@ impl Network {
             while report.changed().await.is_ok() {
                 for pod in &node.pods {
                     // A bridge that was deleted comes back without ports, as after any restart of a CNI.
-                    if let Err(error) = host.attach(&veth_of(pod), CNI_BRIDGE).await {
+                    if let Err(error) = host.attach_hairpin(&veth_of(pod), CNI_BRIDGE).await {
                         tracing::debug!(%error, "a pod is not attached");
                     }
                 }

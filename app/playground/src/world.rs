@@ -105,7 +105,7 @@ pub(crate) async fn connect_pod(node: (&Node, &Host), pod: (&Pod, &Host)) -> Res
     let ((node, node_host), (pod, pod_host)) = (node, pod);
     let port = veth_of(pod);
     Veth { here: (node_host, &port), there: (pod_host, UPLINK), mtu: MTU }.lay().await?;
-    node_host.attach(&port, CNI_BRIDGE).await?;
+    node_host.attach_hairpin(&port, CNI_BRIDGE).await?;
     pod_host.add_address(UPLINK, net(pod.address, node.pod_cidr)).await?;
     pod_host.add_route(default_route(), node.pod_gateway()).await
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
-use nlink::netlink::link::{BridgeLink, VethLink};
+use nlink::netlink::link::{BridgeLink, BridgePortConfig, VethLink};
 use nlink::netlink::route::Ipv4Route;
 
 use crate::{Host, LabError};
@@ -48,6 +48,16 @@ impl Host {
             .set_link_master(port, bridge)
             .await
             .map_err(LabError::kernel(self.name(), format!("ip link set {port} master {bridge}")))
+    }
+
+    /// Makes a link a port of a bridge that may send a frame back where it came from, as a pod needs that calls a
+    /// service and is drawn itself.
+    pub async fn attach_hairpin(&self, port: &str, bridge: &str) -> Result<(), LabError> {
+        self.attach(port, bridge).await?;
+        self.netlink()?
+            .set_bridge_port(port, BridgePortConfig::new().hairpin(true))
+            .await
+            .map_err(LabError::kernel(self.name(), format!("bridge link set dev {port} hairpin on")))
     }
 
     /// Takes a link up.

@@ -13,6 +13,11 @@ use crate::api::{Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, gateway_rules,
 use crate::settings::Settings;
 use crate::topology::{Cluster, Node};
 
+/// The name of a daemon's Pod.
+pub(super) fn pod_name(kind: Kind, node: &Node) -> String {
+    format!("submariner-{}-{}", kind.name(), node.name)
+}
+
 /// Names and values, with credentials of the daemon's own in it.
 pub(super) fn of(
     kind: Kind,
@@ -32,7 +37,7 @@ pub(super) fn of(
         ("SUBMARINER_HEALTHCHECKINTERVAL", "1".to_owned()),
         ("SUBMARINER_HEALTHCHECKMAXPACKETLOSSCOUNT", "5".to_owned()),
         ("NODE_NAME", node.name.clone()),
-        ("POD_NAME", format!("submariner-{}-{}", kind.name(), node.name)),
+        ("POD_NAME", pod_name(kind, node)),
         ("KUBECONFIG", kubeconfig(kind, home, node)?.display().to_string()),
     ];
     match kind {
@@ -54,7 +59,7 @@ fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> anyhow::Result<
         ("SUBMARINER_HALT_ON_CERT_ERROR", "true".to_owned()),
         ("AIR_GAPPED_DEPLOYMENT", "true".to_owned()),
         ("BROKER_K8S_APISERVER", hub.endpoint()),
-        ("BROKER_K8S_APISERVERTOKEN", hub.grant_member(cluster)?),
+        ("BROKER_K8S_APISERVERTOKEN", hub.grant_member(&cluster.name)?),
         ("BROKER_K8S_REMOTENAMESPACE", BROKER_NAMESPACE.to_owned()),
         ("BROKER_K8S_CA", STANDARD.encode(hub.authority())),
         ("BROKER_K8S_INSECURE", "false".to_owned()),

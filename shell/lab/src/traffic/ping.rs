@@ -138,7 +138,8 @@ fn receive(socket: &mut Socket, wait: Duration) -> io::Result<Option<(u16, usize
     if wait.is_zero() {
         return Ok(None);
     }
-    socket.set_read_timeout(Some(wait))?;
+    // KERNEL: a timeout of less than a microsecond is none at all.
+    socket.set_read_timeout(Some(wait.max(Duration::from_micros(50))))?;
     let mut buffer = vec![0; 65_536];
     match socket.read(&mut buffer) {
         Ok(length) if length >= HEADER && buffer[0] == ECHO_REPLY => {
