@@ -87,24 +87,30 @@ struct Syncer {
     patience: Patience,
 }
 
+/// So many events are taken in before the next plan.
+const CHUNK: usize = 256;
+
 type Running = Fuse<BoxFuture<'static, Done>>;
 
 impl Syncer {
     async fn run(mut self) {
         let (hub, home) = (self.hub_writer.connection().clone(), self.home_writer.connection().clone());
         let own = cluster_object_name(&self.wanted.borrow().cluster);
-        let mut hub_events = epoch::events(&hub, own).boxed();
-        let mut home_clusters = Watch::namespaced(&home).events().boxed();
-        let mut home_endpoints = Watch::namespaced(&home).events().boxed();
+        // What came at once is decided of at once: a member that writes in a flood costs one plan for many events.
+        let mut hub_events = epoch::events(&hub, own).ready_chunks(CHUNK).boxed();
+        let mut home_clusters = Watch::namespaced(&home).events().ready_chunks(CHUNK).boxed();
+        let mut home_endpoints = Watch::namespaced(&home).events().ready_chunks(CHUNK).boxed();
         let (mut on_hub, mut at_home): (Running, Running) = (Fuse::terminated(), Fuse::terminated());
         loop {
             let next = self.decide(&mut on_hub, &mut at_home);
             tokio::select! {
-                // What others wrote goes home before anything else.
-                biased;
-                Some(event) = hub_events.next() => self.heard(event),
-                Some(event) = home_endpoints.next() => { self.home.endpoints.apply(event); }
-                Some(event) = home_clusters.next() => { self.home.clusters.apply(event); }
+                Some(events) = hub_events.next() => events.into_iter().for_each(|event| self.heard(event)),
+                Some(events) = home_endpoints.next() => {
+                    events.into_iter().for_each(|event| self.home.endpoint(event));
+                }
+                Some(events) = home_clusters.next() => {
+                    events.into_iter().for_each(|event| self.home.cluster(event));
+                }
                 done = &mut at_home => self.finished_at_home(done),
                 done = &mut on_hub => self.finished_on_hub(done),
                 changed = self.wanted.changed() => if changed.is_err() { return },
@@ -124,18 +130,14 @@ impl Syncer {
                 if self.hub.unavailable().is_some() {
                     self.patience.hub.clear();
                 }
-                self.hub.clusters.apply(clusters);
-                self.hub.endpoints.apply(endpoints);
+                self.hub.cluster(clusters);
+                self.hub.endpoint(endpoints);
             }
-            HubEvent::Cluster(event) => {
-                self.hub.clusters.apply(event);
-            }
-            HubEvent::Endpoint(event) => {
-                self.hub.endpoints.apply(event);
-            }
+            HubEvent::Cluster(event) => self.hub.cluster(event),
+            HubEvent::Endpoint(event) => self.hub.endpoint(event),
             HubEvent::Unavailable(error) => {
-                self.hub.clusters.apply(Event::Unavailable(error.clone()));
-                self.hub.endpoints.apply(Event::Unavailable(error));
+                self.hub.cluster(Event::Unavailable(error.clone()));
+                self.hub.endpoint(Event::Unavailable(error));
             }
         }
     }
@@ -150,11 +152,21 @@ impl Syncer {
         let SyncPlan { marks, hub, home, .. } = decided;
         let marking = !marks.is_empty();
         let home = if marking { marks } else { home };
-        start(at_home, Batch::of(home, &self.patience.home), &self.home_writer);
-        if !marking {
-            start(on_hub, Batch::of(hub, &self.patience.hub), &self.hub_writer);
+        let now = tokio::time::Instant::now();
+        if at_home.is_terminated()
+            && let Some(batch) = Batch::of(home, &self.patience.home, now)
+        {
+            self.home.begin();
+            *at_home = start(batch, &self.home_writer);
         }
-        self.patience.next()
+        if on_hub.is_terminated()
+            && !marking
+            && let Some(batch) = Batch::of(hub, &self.patience.hub, now)
+        {
+            self.hub.begin();
+            *on_hub = start(batch, &self.hub_writer);
+        }
+        self.patience.next(now)
     }
 }
 
@@ -209,12 +221,9 @@ impl Syncer {
     }
 }
 
-/// Starts a batch on a side that is idle.
-fn start(side: &mut Running, batch: Option<Batch>, writer: &Writer) {
-    if let (true, Some(batch)) = (side.is_terminated(), batch) {
-        debug!(server = %writer.connection().server, changes = batch.len(), "writing");
-        *side = batch.run(writer.clone()).boxed().fuse();
-    }
+fn start(batch: Batch, writer: &Writer) -> Running {
+    debug!(server = %writer.connection().server, changes = batch.len(), "writing");
+    batch.run(writer.clone()).boxed().fuse()
 }
 
 /// What failed and is worth telling: that somebody else was quicker is not.

@@ -73,9 +73,8 @@ impl<K: Resource + PartialEq> Objects<K> {
             }
         }
         let kept: BTreeSet<_> = unreadable.keys().cloned().collect();
-        let before = self.unreadable.len();
         let same_objects = fresh.iter().filter(|(key, _)| !kept.contains(*key)).eq(self.known.iter());
-        let same = same_objects && unreadable == self.unreadable && self.unreadable.len() == before;
+        let same = same_objects && unreadable == self.unreadable;
         let first = !std::mem::replace(&mut self.complete, true);
         let back = self.unavailable.take().is_some();
         (self.known, self.unreadable) = (fresh, unreadable);

@@ -13,13 +13,25 @@ use crate::{ApiError, Key, Writer};
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LAST_DELAY: Duration = Duration::from_secs(5);
+/// In the long run an object is written no more often than this, whatever others make of it on the other side.
+const PACE: Duration = Duration::from_millis(50);
+/// So many writes may follow each other at once.
+const BURST: u32 = 40;
 
 /// An object on one side.
 pub(super) type Id = (ObjectKind, String);
 
-/// Which objects of a side failed, how often, and when they are tried again.
+/// Which objects of a side must wait, because they failed or were written too often, and until when.
 #[derive(Debug, Default)]
-pub(super) struct Retries(BTreeMap<Id, (u32, Instant)>);
+pub(super) struct Retries(BTreeMap<Id, Turn>);
+
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    failures: u32,
+    at: Instant,
+    /// When all writes until now would have been made, had they kept the pace.
+    paced: Instant,
+}
 
 /// Both sides' retries.
 #[derive(Debug, Default)]
@@ -43,17 +55,16 @@ pub(super) struct Done {
 }
 
 impl Patience {
-    /// When something is to be tried again.
-    pub(super) fn next(&self) -> Option<Instant> {
-        let now = Instant::now();
-        let times = self.hub.0.values().chain(self.home.0.values());
-        times.map(|(_, at)| *at).filter(|at| *at > now).min()
+    /// When something is to be tried again that was not allowed at `now`.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        let turns = self.hub.0.values().chain(self.home.0.values());
+        turns.map(|turn| turn.at).filter(|at| *at > now).min()
     }
 }
 
 impl Retries {
-    fn allows(&self, id: &Id) -> bool {
-        self.0.get(id).is_none_or(|(_, at)| *at <= Instant::now())
+    fn allows(&self, id: &Id, now: Instant) -> bool {
+        self.0.get(id).is_none_or(|turn| turn.at <= now)
     }
 
     pub(super) fn clear(&mut self) {
@@ -65,13 +76,18 @@ impl Retries {
         let clusters = done.clusters.iter().map(|object| (ObjectKind::Cluster, name(&object.metadata)));
         let endpoints = done.endpoints.iter().map(|object| (ObjectKind::Endpoint, name(&object.metadata)));
         let deleted = done.deleted.iter().map(|object| (object.kind, object.name.clone()));
+        let now = Instant::now();
+        self.0.retain(|_, turn| turn.failures > 0 || turn.paced > now);
+        let fresh = Turn { failures: 0, at: now, paced: now };
         for id in clusters.chain(endpoints).chain(deleted) {
-            self.0.remove(&id);
+            let turn = self.0.entry(id).or_insert(fresh);
+            let paced = turn.paced.max(now) + PACE;
+            *turn = Turn { failures: 0, at: paced.checked_sub(PACE * BURST).unwrap_or(now), paced };
         }
         for id in done.failed.iter().map(|(id, _)| id).chain(&done.put_off) {
-            let (failures, at) = self.0.entry(id.clone()).or_insert((0, Instant::now()));
-            *at = Instant::now() + (FIRST_DELAY * (1 << (*failures).min(10))).min(LAST_DELAY);
-            *failures += 1;
+            let turn = self.0.entry(id.clone()).or_insert(fresh);
+            turn.at = now + (FIRST_DELAY * (1 << turn.failures.min(10))).min(LAST_DELAY);
+            turn.failures = turn.failures.saturating_add(1);
         }
     }
 }
@@ -90,8 +106,8 @@ fn id(change: &Change) -> Id {
 
 impl Batch {
     /// Those changes that may be tried now; none while what failed before is not yet due.
-    pub(super) fn of(changes: Vec<Change>, retries: &Retries) -> Option<Self> {
-        let due: Vec<_> = changes.into_iter().filter(|change| retries.allows(&id(change))).collect();
+    pub(super) fn of(changes: Vec<Change>, retries: &Retries, now: Instant) -> Option<Self> {
+        let due: Vec<_> = changes.into_iter().filter(|change| retries.allows(&id(change), now)).collect();
         Some(Self(due)).filter(|batch| !batch.0.is_empty())
     }
 

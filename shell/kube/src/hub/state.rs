@@ -1,12 +1,14 @@
 //! Both sides as last seen, and what is told of the hub.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use kube::Resource;
 use subm_api::{Cluster, Endpoint};
 use subm_sync::{Completeness, HubTrust, ObjectKind, ObjectRef, Own, Snapshot};
 use subm_types::{Epoch, Problem};
 
-use super::batch::Done;
+use super::batch::{Done, Id};
 use crate::{ApiError, Event, Key, Objects};
 
 /// How the hub is.
@@ -33,8 +35,49 @@ pub struct HubState {
 /// One side.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
-    pub(super) clusters: Objects<Cluster>,
-    pub(super) endpoints: Objects<Endpoint>,
+    clusters: Objects<Cluster>,
+    endpoints: Objects<Endpoint>,
+    heard: Heard,
+}
+
+/// What the watch told since the running batch began.
+#[derive(Debug)]
+enum Heard {
+    /// Of these objects.
+    Of(BTreeSet<Id>),
+    /// Of all.
+    All,
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self::Of(BTreeSet::new())
+    }
+}
+
+impl Heard {
+    fn note<K>(&mut self, kind: ObjectKind, event: &Event<K>, name: impl Fn(&K) -> String) {
+        let name = match event {
+            Event::Snapshot { .. } => {
+                *self = Self::All;
+                return;
+            }
+            Event::Applied(object) => name(object),
+            Event::Unreadable(of) => of.key.name.clone(),
+            Event::Deleted(key) => key.name.clone(),
+            Event::Unavailable(_) => return,
+        };
+        if let Self::Of(names) = self {
+            names.insert((kind, name));
+        }
+    }
+
+    fn has(&self, kind: ObjectKind, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(names) => names.contains(&(kind, name.to_owned())),
+        }
+    }
 }
 
 impl Mirror {
@@ -56,15 +99,42 @@ impl Mirror {
         hub
     }
 
+    /// Takes in what the watch tells of Clusters.
+    pub(super) fn cluster(&mut self, event: Event<Cluster>) {
+        self.heard.note(ObjectKind::Cluster, &event, |object| Key::of(object).name);
+        self.clusters.apply(event);
+    }
+
+    /// Takes in what the watch tells of Endpoints.
+    pub(super) fn endpoint(&mut self, event: Event<Endpoint>) {
+        self.heard.note(ObjectKind::Endpoint, &event, |object| Key::of(object).name);
+        self.endpoints.apply(event);
+    }
+
+    /// A batch begins: from now on the watch may tell of what comes after its writes.
+    pub(super) fn begin(&mut self) {
+        self.heard = Heard::default();
+    }
+
     /// Takes in what our own writes made, so that the next plan need not wait for the watch to tell.
+    ///
+    /// INVARIANT: not of objects that the watch told of meanwhile. What it told may be newer than our write, and it is
+    /// not told twice: the object would stay wrong here until the next complete list.
     pub(super) fn learn(&mut self, done: &mut Done) {
         for object in done.clusters.drain(..) {
-            self.clusters.apply(Event::Applied(object));
+            if !self.heard.has(ObjectKind::Cluster, &Key::of(&object).name) {
+                self.clusters.apply(Event::Applied(object));
+            }
         }
         for object in done.endpoints.drain(..) {
-            self.endpoints.apply(Event::Applied(object));
+            if !self.heard.has(ObjectKind::Endpoint, &Key::of(&object).name) {
+                self.endpoints.apply(Event::Applied(object));
+            }
         }
         for ObjectRef { kind, namespace, name, .. } in done.deleted.drain(..) {
+            if self.heard.has(kind, &name) {
+                continue;
+            }
             let key = Key { namespace, name };
             match kind {
                 ObjectKind::Cluster => self.clusters.apply(Event::Deleted(key)),
@@ -105,5 +175,72 @@ pub(super) struct Told {
 impl Told {
     pub(super) fn contact(&mut self) {
         self.last_contact = Some(Timestamp::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(hostname: &str) -> Endpoint {
+        let mut endpoint = Endpoint::default();
+        endpoint.metadata.name = Some("east".to_owned());
+        endpoint.spec.hostname = hostname.to_owned();
+        endpoint
+    }
+
+    fn hostnames(mirror: &Mirror) -> Vec<String> {
+        mirror.snapshot().endpoints.iter().map(|endpoint| endpoint.spec.hostname.clone()).collect()
+    }
+
+    fn written(hostname: &str) -> Done {
+        Done { endpoints: vec![endpoint(hostname)], ..Done::default() }
+    }
+
+    #[test]
+    fn what_we_wrote_is_known_before_the_watch_tells() {
+        let mut mirror = Mirror::default();
+        mirror.begin();
+        mirror.learn(&mut written("ours"));
+        assert_eq!(hostnames(&mirror), ["ours"]);
+    }
+
+    #[test]
+    fn what_others_wrote_after_us_stands_though_our_answer_comes_later() {
+        let told: [fn() -> Event<Endpoint>; 3] = [
+            || Event::Applied(endpoint("theirs")),
+            || Event::Deleted(Key::new("", "east")),
+            || Event::Snapshot { objects: Vec::new(), unreadable: Vec::new() },
+        ];
+        for (told, left) in told.into_iter().zip([vec!["theirs"], vec![], vec![]]) {
+            let mut mirror = Mirror::default();
+            mirror.begin();
+            mirror.endpoint(Event::Applied(endpoint("ours")));
+            mirror.endpoint(told());
+            mirror.learn(&mut written("ours"));
+            assert_eq!(hostnames(&mirror), left);
+        }
+        let deleted = ObjectRef {
+            kind: ObjectKind::Endpoint,
+            namespace: String::new(),
+            name: "east".to_owned(),
+            uid: None,
+            resource_version: None,
+        };
+        let mut mirror = Mirror::default();
+        mirror.begin();
+        mirror.endpoint(Event::Deleted(Key::new("", "east")));
+        mirror.endpoint(Event::Applied(endpoint("made anew")));
+        mirror.learn(&mut Done { deleted: vec![deleted], ..Done::default() });
+        assert_eq!(hostnames(&mirror), ["made anew"]);
+    }
+
+    #[test]
+    fn what_was_told_before_a_batch_does_not_hide_its_outcome() {
+        let mut mirror = Mirror::default();
+        mirror.endpoint(Event::Applied(endpoint("before")));
+        mirror.begin();
+        mirror.learn(&mut written("ours"));
+        assert_eq!(hostnames(&mirror), ["ours"]);
     }
 }

@@ -190,3 +190,47 @@ async fn copy_that_somebody_deleted_or_changed_at_home_comes_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn flood_of_one_member_is_not_passed_on_and_delays_no_other() {
+    let (hub, east, west) = two().await;
+    let (resource, name) = ("endpoints.submariner.io", "third-submariner-cable-third-10-0-0-3");
+    hub.store().create(cluster_of_third()).unwrap();
+    hub.store().create(endpoint("third", BROKER, 3)).unwrap();
+    retry(async || west.home.store().get(resource, HOME, name)).await;
+    let version = || west.home.store().read(subm_apiserver::Store::version);
+    let (before, begin) = (version(), Instant::now());
+    east.publish(9, 2);
+    let (mut arrived, mut sent) = (None, 0_u32);
+    while begin.elapsed() < Duration::from_secs(4) {
+        sent += 1;
+        let flood = serde_json::json!({"spec": {"hostname": format!("gateway-{sent}")}});
+        hub.store().merge(resource, BROKER, name, flood).unwrap();
+        if arrived.is_none() && west.copies()[0] == "east-submariner-cable-east-10-0-0-9" {
+            arrived = Some(begin.elapsed());
+        }
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    let written = version() - before;
+    println!("{sent} writes on the hub, {written} at home, another member's news after {arrived:?}");
+    assert!(arrived.is_some_and(|after| after < Duration::from_secs(1)), "{arrived:?}");
+    assert!(sent > 400 && written < 300, "{sent} writes on the hub made {written} at home");
+    let last = format!("gateway-{sent}");
+    retry(async || (west.home.store().get(resource, HOME, name)?["spec"]["hostname"] == last).then_some(()))
+        .await;
+}
+
+fn cluster_of_third() -> serde_json::Value {
+    serde_json::json!({
+        "apiVersion": "submariner.io/v1",
+        "kind": "Cluster",
+        "metadata": {
+            "name": "third",
+            "namespace": BROKER,
+            "labels": {"submariner-io/clusterID": "third"},
+        },
+        "spec": {
+            "cluster_id": "third", "cluster_cidr": ["10.3.0.0/16"], "service_cidr": [], "global_cidr": [],
+        },
+    })
+}
