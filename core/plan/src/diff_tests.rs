@@ -79,7 +79,7 @@ fn reached(plan: &NodePlan) -> NodeState {
 }
 
 fn printed(state: &NodeState, plan: &NodePlan) -> String {
-    diff(state, plan).iter().map(|step| format!("{step}\n")).collect()
+    diff(state, plan).iter().fold(String::new(), |text, step| text + &format!("{step}\n"))
 }
 
 #[test]

@@ -122,14 +122,12 @@ pub struct Rule {
 
 impl Rule {
     /// The rule as an argument of `ip rule`, which takes the family apart.
-    pub(crate) fn selected(&self) -> String {
-        let mut text = format!("preference {}", self.priority);
-        // INVARIANT: writing to a String cannot fail.
-        let _: fmt::Result = self.write_selector(&mut text);
-        text
+    pub(crate) fn write_argument(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "preference {}", self.priority)?;
+        self.write_selector(f)
     }
 
-    fn write_selector(&self, f: &mut impl fmt::Write) -> fmt::Result {
+    fn write_selector(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.selector.from {
             Some(from) => write!(f, " from {from}")?,
             None => f.write_str(" from all")?,

@@ -67,6 +67,11 @@ fn write_route(verb: &str, key: &RouteKey, route: &Route, f: &mut fmt::Formatter
     route.write(key, f)
 }
 
+fn write_rule(verb: &str, rule: &Rule, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{} rule {verb} ", ip(rule.family))?;
+    rule.write_argument(f)
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,8 +94,8 @@ impl fmt::Display for Step {
             }
             Self::SetRoute(key, route) => write_route("replace", key, route, f),
             Self::DeleteRoute(key, route) => write_route("delete", key, route, f),
-            Self::AddRule(rule) => write!(f, "{} rule add {}", ip(rule.family), rule.selected()),
-            Self::DeleteRule(rule) => write!(f, "{} rule delete {}", ip(rule.family), rule.selected()),
+            Self::AddRule(rule) => write_rule("add", rule, f),
+            Self::DeleteRule(rule) => write_rule("delete", rule, f),
             Self::SetTable(table) => write_table(table, f),
             Self::ChangeElements(table, changes) => {
                 let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();

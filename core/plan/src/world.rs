@@ -32,6 +32,7 @@ pub trait World {
     /// break the plan's flow rules.
     fn observe(&mut self, scope: &Scope, plan: &NodePlan) -> Result<NodeState, Self::Error>;
 
-    /// Takes the steps in order, going on past those that fail.
+    /// Takes the steps in order, going on past those that fail, and those that failed once more at the end: some wait
+    /// for what goes last.
     fn apply(&mut self, scope: &Scope, steps: &[Step]) -> Applied;
 }

@@ -10,8 +10,8 @@ const NEEDED: &[Capability] =
 
 fn main() -> Result<(), Box<dyn Error>> {
     let capabilities = Kernel::open()?.probe();
-    for (capability, said) in capabilities.missing().filter(|(capability, _)| NEEDED.contains(capability)) {
-        println!("{} ({said})", capability.remedy());
+    for (capability, lack) in capabilities.missing().filter(|(capability, _)| NEEDED.contains(capability)) {
+        println!("{} ({lack})", lack.remedy(capability));
     }
     Ok(())
 }

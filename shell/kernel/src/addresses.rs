@@ -9,7 +9,7 @@ use nlink::netlink::{FromNetlink, MessageBuilder, NlMsgType};
 use subm_types::IfName;
 
 use crate::KernelError;
-use crate::netlink::{CREATE, Netlink, REPLACE};
+use crate::netlink::{self, CREATE, Netlink, REPLACE};
 
 /// `AF_INET` and `AF_INET6`.
 pub(crate) const V4: u8 = 2;
@@ -43,9 +43,9 @@ pub(crate) fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 pub(crate) fn list(netlink: &Netlink) -> Result<Vec<AddressRecord>, KernelError> {
-    let mut request = netlink.list(NlMsgType::RTM_GETADDR);
+    let mut request = netlink::list(NlMsgType::RTM_GETADDR);
     request.append(&IfAddrMsg::new());
-    let answers = netlink.ask(request).map_err(KernelError::netlink("list addresses"))?;
+    let answers = netlink.ask(&request).map_err(KernelError::netlink("list addresses"))?;
     let read = |payload: &Vec<u8>| {
         let message = AddressMessage::from_bytes(payload).ok()?;
         let address = message.primary_address()?;
@@ -63,13 +63,13 @@ fn append(request: &mut MessageBuilder, index: u32, net: &IpNet) {
 }
 
 pub(crate) fn add(netlink: &Netlink, index: u32, net: &IpNet) -> Result<(), KernelError> {
-    let mut request = netlink.change(NlMsgType::RTM_NEWADDR, CREATE | REPLACE);
+    let mut request = netlink::change(NlMsgType::RTM_NEWADDR, CREATE | REPLACE);
     append(&mut request, index, net);
     request.append_attr(ADDRESS, &octets(net.addr()));
     if net.addr().is_ipv6() {
         request.append_attr_u32(FLAGS, NO_DUPLICATE_DETECTION);
     }
-    netlink.send(request).map_err(KernelError::netlink("add the address"))
+    netlink.send(&request).map_err(KernelError::netlink("add the address"))
 }
 
 pub(crate) fn delete(netlink: &Netlink, dev: &IfName, index: u32, net: &IpNet) -> Result<(), KernelError> {
@@ -78,9 +78,9 @@ pub(crate) fn delete(netlink: &Netlink, dev: &IfName, index: u32, net: &IpNet) -
         // (`addresses_of_one_network_do_not_take_each_other_along`).
         crate::sysctls::write(&format!("net/ipv4/conf/{dev}/promote_secondaries"), 1)?;
     }
-    let mut request = netlink.change(NlMsgType::RTM_DELADDR, 0);
+    let mut request = netlink::change(NlMsgType::RTM_DELADDR, 0);
     append(&mut request, index, net);
-    match netlink.send(request) {
+    match netlink.send(&request) {
         // EADDRNOTAVAIL: it is gone already.
         Err(error) if error.errno() == Some(99) => Ok(()),
         other => other.map_err(KernelError::netlink("delete the address")),

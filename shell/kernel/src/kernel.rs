@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use nlink::netlink::{Connection, Netfilter, NetlinkSocket, Nftables};
 use subm_plan::{
     Alteration, Applied, Flow, FlowRule, HostFacts, Neighbour, NodePlan, NodeState, Rule, Scope, Step,
@@ -240,14 +241,12 @@ impl Kernel {
             let found = subm_plan::Link { kind: decoded.kind, mtu: link.mtu, mac: link.mac };
             state.own.links.insert(name.clone(), found);
             let here = self.cache.addresses.iter().flatten().filter(|record| record.index == link.index);
-            for record in here {
-                let address = (name.clone(), record.net);
-                let kernels_own =
-                    matches!(record.net, ipnet::IpNet::V6(net) if net.addr().is_unicast_link_local());
-                if !kernels_own || plan.addresses.contains(&address) {
-                    state.own.addresses.insert(address);
-                }
-            }
+            let addresses = here.map(|record| (name.clone(), record.net));
+            state.own.addresses.extend(addresses.filter(|address| {
+                let made_by_kernel =
+                    matches!(address.1, IpNet::V6(net) if net.addr().is_unicast_link_local());
+                !made_by_kernel || plan.addresses.contains(address)
+            }));
         }
         let taken = |name: &&IfName| self.links().iter().any(|link| link.name == name.as_str());
         let foreign = |name: &&IfName| !state.own.links.contains_key(*name);

@@ -24,5 +24,5 @@ mod watcher;
 
 pub use error::KernelError;
 pub use kernel::Kernel;
-pub use probe::{Capabilities, Capability};
+pub use probe::{Capabilities, Capability, Lack};
 pub use watcher::{Wake, Watcher};

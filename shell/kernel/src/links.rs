@@ -11,7 +11,7 @@ use subm_types::{IfName, MacAddress, Mtu};
 
 use crate::KernelError;
 use crate::error::Holder;
-use crate::netlink::{CREATE, EXCLUSIVE, Netlink};
+use crate::netlink::{self, CREATE, EXCLUSIVE, Netlink};
 
 /// `IFLA_*` (`linux/if_link.h`).
 mod attribute {
@@ -120,7 +120,7 @@ fn decode_vxlan(data: &[u8], links: &[LinkRecord]) -> Decoded {
             vxlan::ID => found.vni = get::u32_ne(bytes).unwrap_or(0),
             vxlan::PORT => found.port = get::u16_be(bytes).unwrap_or(0),
             vxlan::LOCAL => {
-                found.local = <[u8; 4]>::try_from(bytes).ok().map(|raw| Ipv4Addr::from(raw).into())
+                found.local = <[u8; 4]>::try_from(bytes).ok().map(|raw| Ipv4Addr::from(raw).into());
             }
             vxlan::LOCAL6 => {
                 found.local = <[u8; 16]>::try_from(bytes).ok().map(|raw| Ipv6Addr::from(raw).into());
@@ -145,10 +145,10 @@ fn decode_vxlan(data: &[u8], links: &[LinkRecord]) -> Decoded {
 }
 
 pub(crate) fn list(netlink: &Netlink) -> Result<Vec<LinkRecord>, KernelError> {
-    let mut request = netlink.list(NlMsgType::RTM_GETLINK);
+    let mut request = netlink::list(NlMsgType::RTM_GETLINK);
     request.append(&IfInfoMsg::new());
     request.append_attr_u32(attribute::EXT_MASK, SKIP_STATS);
-    let answers = netlink.ask(request).map_err(KernelError::netlink("list links"))?;
+    let answers = netlink.ask(&request).map_err(KernelError::netlink("list links"))?;
     Ok(answers.iter().filter_map(|payload| LinkRecord::read(payload)).collect())
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn create(
         }
         remove(netlink, standing.index)?;
     }
-    let mut request = netlink.change(NlMsgType::RTM_NEWLINK, CREATE | EXCLUSIVE);
+    let mut request = netlink::change(NlMsgType::RTM_NEWLINK, CREATE | EXCLUSIVE);
     request.append(&IfInfoMsg::new());
     request.append_attr_str(attribute::IFNAME, name.as_str());
     request.append_attr_u32(attribute::GROUP, group(scope));
@@ -206,7 +206,7 @@ pub(crate) fn create(
         }
     }
     request.nest_end(info);
-    netlink.send(request).map_err(KernelError::netlink("make the link"))?;
+    netlink.send(&request).map_err(KernelError::netlink("make the link"))?;
     let links = list(netlink)?;
     let made = by_name(&links, name).ok_or_else(|| KernelError::NoLink(name.clone()))?;
     change(netlink, scope, made, link)
@@ -246,13 +246,13 @@ fn append_changeable(request: &mut MessageBuilder, mtu: Option<Mtu>, mac: Option
 /// Gives a link what it lacks. KERNEL: an address that is set, be it the same, costs the link its neighbours
 /// (`every_edit_is_seen_and_undone`).
 fn change(netlink: &Netlink, scope: &Scope, standing: &LinkRecord, link: &Link) -> Result<(), KernelError> {
-    let mut request = netlink.change(NlMsgType::RTM_NEWLINK, 0);
+    let mut request = netlink::change(NlMsgType::RTM_NEWLINK, 0);
     request.append(&header(standing.index, UP));
     let mtu = link.mtu.filter(|_| link.mtu != standing.mtu);
     let mac = link.mac.filter(|_| link.mac != standing.mac);
     append_changeable(&mut request, mtu, mac);
     request.append_attr_str(attribute::IFALIAS, &scope.owner.alias());
-    netlink.send(request).map_err(KernelError::netlink("set the link"))
+    netlink.send(&request).map_err(KernelError::netlink("set the link"))
 }
 
 fn header(index: u32, up: u32) -> IfInfoMsg {
@@ -278,9 +278,9 @@ pub(crate) fn delete(netlink: &Netlink, scope: &Scope, name: &IfName) -> Result<
 }
 
 fn remove(netlink: &Netlink, index: u32) -> Result<(), KernelError> {
-    let mut request = netlink.change(NlMsgType::RTM_DELLINK, 0);
+    let mut request = netlink::change(NlMsgType::RTM_DELLINK, 0);
     request.append(&header(index, 0));
-    match netlink.send(request) {
+    match netlink.send(&request) {
         Err(error) if error.is_not_found() || error.is_no_device() => Ok(()),
         other => other.map_err(KernelError::netlink("delete the link")),
     }

@@ -10,7 +10,7 @@ use subm_types::{IfName, MacAddress};
 
 use crate::KernelError;
 use crate::addresses::{family, octets};
-use crate::netlink::{APPEND, CREATE, Netlink, REPLACE};
+use crate::netlink::{self, APPEND, CREATE, Netlink, REPLACE};
 
 /// `AF_BRIDGE`.
 const BRIDGE: u8 = 7;
@@ -36,9 +36,9 @@ fn mac(message: &NeighborMessage) -> Option<MacAddress> {
 
 /// The forwarding entries of a VXLAN device's own table.
 pub(crate) fn list_fdb(netlink: &Netlink, dev: &IfName, index: u32) -> Result<Vec<FdbRecord>, KernelError> {
-    let mut request = netlink.list(NlMsgType::RTM_GETNEIGH);
+    let mut request = netlink::list(NlMsgType::RTM_GETNEIGH);
     request.append(&NdMsg::new().with_family(BRIDGE).with_ifindex(index.cast_signed()));
-    let answers = netlink.ask(request).map_err(KernelError::netlink("list forwarding entries"))?;
+    let answers = netlink.ask(&request).map_err(KernelError::netlink("list forwarding entries"))?;
     let read = |payload: &Vec<u8>| {
         let message = NeighborMessage::from_bytes(payload).ok()?;
         if message.ifindex() != index || message.flags() & OF_THE_DEVICE == 0 {
@@ -53,10 +53,10 @@ pub(crate) fn list_fdb(netlink: &Netlink, dev: &IfName, index: u32) -> Result<Ve
 
 /// The permanent neighbours of a link.
 pub(crate) fn list(netlink: &Netlink, dev: &IfName, index: u32) -> Result<Vec<Neighbour>, KernelError> {
-    let mut request = netlink.list(NlMsgType::RTM_GETNEIGH);
+    let mut request = netlink::list(NlMsgType::RTM_GETNEIGH);
     request.append(&NdMsg::new());
     request.append_attr_u32(IFINDEX, index);
-    let answers = netlink.ask(request).map_err(KernelError::netlink("list neighbours"))?;
+    let answers = netlink.ask(&request).map_err(KernelError::netlink("list neighbours"))?;
     let read = |payload: &Vec<u8>| {
         let message = NeighborMessage::from_bytes(payload).ok()?;
         if message.ifindex() != index || !message.is_permanent() {
@@ -80,18 +80,18 @@ fn fdb_message(request: &mut MessageBuilder, index: u32, entry: &FdbEntry) {
 pub(crate) fn add_fdb(netlink: &Netlink, index: u32, entry: &FdbEntry) -> Result<(), KernelError> {
     // KERNEL: several remotes may be behind the all-zero address only, and only appended.
     let more = if entry.mac == MacAddress::ZERO { APPEND } else { REPLACE };
-    let mut request = netlink.change(NlMsgType::RTM_NEWNEIGH, CREATE | more);
+    let mut request = netlink::change(NlMsgType::RTM_NEWNEIGH, CREATE | more);
     fdb_message(&mut request, index, entry);
-    match netlink.send(request) {
+    match netlink.send(&request) {
         Err(error) if error.is_already_exists() => Ok(()),
         other => other.map_err(KernelError::netlink("add the forwarding entry")),
     }
 }
 
 pub(crate) fn delete_fdb(netlink: &Netlink, index: u32, entry: &FdbEntry) -> Result<(), KernelError> {
-    let mut request = netlink.change(NlMsgType::RTM_DELNEIGH, 0);
+    let mut request = netlink::change(NlMsgType::RTM_DELNEIGH, 0);
     fdb_message(&mut request, index, entry);
-    gone(netlink.send(request), "delete the forwarding entry")
+    gone(netlink.send(&request), "delete the forwarding entry")
 }
 
 fn message(request: &mut MessageBuilder, index: u32, address: IpAddr) {
@@ -101,16 +101,16 @@ fn message(request: &mut MessageBuilder, index: u32, address: IpAddr) {
 }
 
 pub(crate) fn set(netlink: &Netlink, index: u32, neighbour: &Neighbour) -> Result<(), KernelError> {
-    let mut request = netlink.change(NlMsgType::RTM_NEWNEIGH, CREATE | REPLACE);
+    let mut request = netlink::change(NlMsgType::RTM_NEWNEIGH, CREATE | REPLACE);
     message(&mut request, index, neighbour.address);
     request.append_attr(LLADDR, &neighbour.mac.0);
-    netlink.send(request).map_err(KernelError::netlink("set the neighbour"))
+    netlink.send(&request).map_err(KernelError::netlink("set the neighbour"))
 }
 
 pub(crate) fn delete(netlink: &Netlink, index: u32, neighbour: &Neighbour) -> Result<(), KernelError> {
-    let mut request = netlink.change(NlMsgType::RTM_DELNEIGH, 0);
+    let mut request = netlink::change(NlMsgType::RTM_DELNEIGH, 0);
     message(&mut request, index, neighbour.address);
-    gone(netlink.send(request), "delete the neighbour")
+    gone(netlink.send(&request), "delete the neighbour")
 }
 
 fn gone(result: Result<(), Error>, operation: &'static str) -> Result<(), KernelError> {

@@ -4,7 +4,7 @@
 //! forwarding entry's port, VXLAN's checksum flags), so requests are built here on nlink's socket and builder.
 
 use nlink::netlink::message::{NlMsgError, NlMsgType};
-use nlink::netlink::{Error, MessageBuilder, MessageIter, NetlinkSocket, Protocol};
+use nlink::netlink::{Error, MessageBuilder, MessageIter, NetlinkSocket, NlMsgHdr, Protocol};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::KernelError;
@@ -28,6 +28,16 @@ const ATTEMPTS: usize = 20;
 /// The bytes of a message after its header.
 pub(crate) type Payload = Vec<u8>;
 
+/// A request that changes something, or asks for one object.
+pub(crate) fn change(kind: u16, flags: u16) -> MessageBuilder {
+    MessageBuilder::new(kind, ASK | flags)
+}
+
+/// A request for all objects that its header and attributes let through.
+pub(crate) fn list(kind: u16) -> MessageBuilder {
+    MessageBuilder::new(kind, 0x1 | DUMP)
+}
+
 /// A socket of the namespace of the thread that opened it, and the runtime that drives it.
 pub(crate) struct Netlink {
     socket: NetlinkSocket,
@@ -49,7 +59,7 @@ impl Netlink {
         };
         // KERNEL: without strict checking a dump request's header is not a filter (5.0 and later).
         socket.set_strict_checking(true).map_err(KernelError::netlink("ask for strict checking"))?;
-        Ok(Self { runtime, socket })
+        Ok(Self { socket, runtime })
     }
 
     /// Runs a future of one of nlink's own connections.
@@ -63,23 +73,13 @@ impl Netlink {
         make()
     }
 
-    /// A request that changes something.
-    pub(crate) fn change(&self, kind: u16, flags: u16) -> MessageBuilder {
-        MessageBuilder::new(kind, ASK | flags)
-    }
-
-    /// A request for all objects that its header and attributes let through.
-    pub(crate) fn list(&self, kind: u16) -> MessageBuilder {
-        MessageBuilder::new(kind, 0x1 | DUMP)
-    }
-
     /// Sends a change and waits for the acknowledgement.
-    pub(crate) fn send(&self, message: MessageBuilder) -> Result<(), Error> {
+    pub(crate) fn send(&self, message: &MessageBuilder) -> Result<(), Error> {
         self.ask(message).map(drop)
     }
 
     /// Sends a request and returns all answers.
-    pub(crate) fn ask(&self, message: MessageBuilder) -> Result<Vec<Payload>, Error> {
+    pub(crate) fn ask(&self, message: &MessageBuilder) -> Result<Vec<Payload>, Error> {
         for _ in 0..ATTEMPTS {
             match self.runtime.block_on(self.exchange(message.clone()))? {
                 Answer::Whole(payloads) => return Ok(payloads),
@@ -94,27 +94,41 @@ impl Netlink {
         message.set_seq(sequence);
         message.set_pid(self.socket.pid());
         self.socket.send(&message.finish()).await?;
-        let mut payloads = Vec::new();
-        let mut torn = false;
-        loop {
-            let data = self.socket.recv_unicast().await?;
-            for message in MessageIter::new(&data) {
-                let (header, payload) = message?;
-                if header.nlmsg_seq != sequence {
-                    continue;
-                }
-                torn |= header.is_dump_interrupted();
-                if header.nlmsg_type == NlMsgType::ERROR {
-                    let error = NlMsgError::from_bytes(payload)?;
-                    if !error.is_ack() {
-                        return Err(error.to_error(header.nlmsg_flags, payload));
-                    }
-                } else if header.nlmsg_type != NlMsgType::DONE {
-                    payloads.push(payload.to_vec());
-                    continue;
-                }
-                return Ok(if torn { Answer::Torn } else { Answer::Whole(payloads) });
+        let mut reply = Reply { sequence, payloads: Vec::new(), torn: false };
+        while !reply.take(&self.socket.recv_unicast().await?)? {}
+        Ok(if reply.torn { Answer::Torn } else { Answer::Whole(reply.payloads) })
+    }
+}
+
+/// The answer to one request, as far as it has come.
+struct Reply {
+    sequence: u32,
+    payloads: Vec<Payload>,
+    torn: bool,
+}
+
+impl Reply {
+    /// Takes in a datagram; tells whether it was the last.
+    fn take(&mut self, data: &[u8]) -> Result<bool, Error> {
+        for message in MessageIter::new(data) {
+            let (header, payload) = message?;
+            if header.nlmsg_seq == self.sequence && self.take_message(header, payload)? {
+                return Ok(true);
             }
         }
+        Ok(false)
+    }
+
+    fn take_message(&mut self, header: &NlMsgHdr, payload: &[u8]) -> Result<bool, Error> {
+        self.torn |= header.is_dump_interrupted();
+        if header.nlmsg_type == NlMsgType::DONE {
+            return Ok(true);
+        }
+        if header.nlmsg_type != NlMsgType::ERROR {
+            self.payloads.push(payload.to_vec());
+            return Ok(false);
+        }
+        let error = NlMsgError::from_bytes(payload)?;
+        if error.is_ack() { Ok(true) } else { Err(error.to_error(header.nlmsg_flags, payload)) }
     }
 }

@@ -12,7 +12,7 @@ use subm_plan::nft::{
 };
 use subm_types::Family;
 
-use crate::netlink::{CREATE, EXCLUSIVE};
+use crate::netlink::{self, CREATE, EXCLUSIVE};
 use crate::{Kernel, conntrack, nft};
 
 /// Something that a kernel may or may not do.
@@ -70,9 +70,44 @@ impl fmt::Display for Capability {
     }
 }
 
+/// Why a kernel does not do something here, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// It cannot.
+    Absent(String),
+    /// This process may not ask for it.
+    Forbidden(String),
+}
+
+impl Lack {
+    fn of(error: &nlink::Error) -> Self {
+        let said = error.to_string();
+        if error.is_permission_denied() { Self::Forbidden(said) } else { Self::Absent(said) }
+    }
+
+    fn absent(said: &str) -> Self {
+        Self::Absent(said.to_owned())
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self, capability: Capability) -> String {
+        match self {
+            Self::Absent(_) => capability.remedy(),
+            Self::Forbidden(_) => format!("this process may not use {capability} here: give it CAP_NET_ADMIN"),
+        }
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Absent(said) | Self::Forbidden(said)) = self;
+        f.write_str(said)
+    }
+}
+
 /// What a kernel can do, and for what it cannot, what it said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Capabilities(BTreeMap<Capability, Option<String>>);
+pub struct Capabilities(BTreeMap<Capability, Option<Lack>>);
 
 impl Capabilities {
     /// Whether the kernel can do this.
@@ -81,8 +116,8 @@ impl Capabilities {
     }
 
     /// What it cannot do, and what it said.
-    pub fn missing(&self) -> impl Iterator<Item = (Capability, &str)> {
-        self.0.iter().filter_map(|(capability, said)| Some((*capability, said.as_deref()?)))
+    pub fn missing(&self) -> impl Iterator<Item = (Capability, &Lack)> {
+        self.0.iter().filter_map(|(capability, lack)| Some((*capability, lack.as_ref()?)))
     }
 }
 
@@ -90,7 +125,7 @@ impl Kernel {
     /// Finds out what the kernel can do here, with the rights of this process. It leaves no trace.
     pub fn probe(&self) -> Capabilities {
         let answer = |capability| {
-            let said = match capability {
+            let lack = match capability {
                 Capability::Nftables => self.probe_nftables(),
                 Capability::Vxlan => self.probe_link("vxlan"),
                 Capability::Bridge => self.probe_link("bridge"),
@@ -98,14 +133,14 @@ impl Kernel {
                 Capability::Conntrack => self.probe_conntrack(),
                 Capability::UserNamespaces => probe_user_namespaces(),
             };
-            (capability, said)
+            (capability, lack)
         };
         Capabilities(Capability::ALL.into_iter().map(answer).collect())
     }
 
     /// Loads a table with what ours need, and takes it away again.
-    fn probe_nftables(&self) -> Option<String> {
-        let Some(filter) = &self.nft else { return Some("no netfilter sockets".to_owned()) };
+    fn probe_nftables(&self) -> Option<Lack> {
+        let Some(filter) = &self.nft else { return Some(Lack::absent("no netfilter sockets")) };
         let name = TableName { family: TableFamily::Inet, name: "submariner-probe".to_owned() };
         let mut table = Table::new(name.clone());
         let hook = Hook {
@@ -120,50 +155,50 @@ impl Kernel {
         table.chains.insert(ChainName("probe".to_owned()), Chain { hook: Some(hook), rules: vec![rule] });
         let loaded = self.netlink.wait(nft::replace(filter, &table));
         let removed = self.netlink.wait(nft::delete(filter, &name));
-        loaded.and(removed).err().map(|error| error.to_string())
+        loaded.and(removed).err().map(|error| Lack::of(&error))
     }
 
     /// KERNEL: for a known kind the kernel misses the attributes or the name, for an unknown one it says
     /// EOPNOTSUPP; so the request is made to fail either way.
-    fn probe_link(&self, kind: &str) -> Option<String> {
+    fn probe_link(&self, kind: &str) -> Option<Lack> {
         const NAME: u16 = 3;
         const ADDRESS: u16 = 1;
         const INFO: u16 = 18;
-        let mut request = self.netlink.change(NlMsgType::RTM_NEWLINK, CREATE | EXCLUSIVE);
+        let mut request = netlink::change(NlMsgType::RTM_NEWLINK, CREATE | EXCLUSIVE);
         request.append(&IfInfoMsg::new());
         request.append_attr_str(NAME, "subm-probe");
         request.append_attr(ADDRESS, &[1, 0, 0, 0, 0, 1]);
         let info = request.nest_start(INFO);
         request.append_attr_str(1, kind);
         request.nest_end(info);
-        match self.netlink.send(request) {
-            Err(error) if error.is_not_supported() || error.is_permission_denied() => Some(error.to_string()),
+        match self.netlink.send(&request) {
+            Err(error) if error.is_not_supported() || error.is_permission_denied() => Some(Lack::of(&error)),
             Ok(()) | Err(_) => None,
         }
     }
 
-    fn probe_conntrack(&self) -> Option<String> {
-        let Some(connection) = &self.conntrack else { return Some("no netfilter sockets".to_owned()) };
+    fn probe_conntrack(&self) -> Option<Lack> {
+        let Some(connection) = &self.conntrack else { return Some(Lack::absent("no netfilter sockets")) };
         let listed =
             self.netlink.wait(conntrack::wrong_flows(connection, &std::collections::BTreeSet::new()));
-        listed.err().map(|error| error.to_string())
+        listed.err().map(|error| Lack::of(&error))
     }
 }
 
-fn probe_tun() -> Option<String> {
+fn probe_tun() -> Option<Lack> {
     let opened = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
-    opened.err().map(|error| format!("/dev/net/tun: {error}"))
+    opened.err().map(|error| Lack::Absent(format!("/dev/net/tun: {error}")))
 }
 
-fn probe_user_namespaces() -> Option<String> {
+fn probe_user_namespaces() -> Option<Lack> {
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     if number("/proc/sys/user/max_user_namespaces").is_none_or(|most| most == 0) {
-        return Some("user.max_user_namespaces is 0 or missing".to_owned());
+        return Some(Lack::absent("user.max_user_namespaces is 0 or missing"));
     }
     let refused = ["kernel/unprivileged_userns_clone", "kernel/apparmor_restrict_unprivileged_userns"];
     let [clone, restricted] = refused.map(|path| number(&format!("/proc/sys/{path}")));
     if clone == Some(0) {
-        return Some("kernel.unprivileged_userns_clone is 0".to_owned());
+        return Some(Lack::absent("kernel.unprivileged_userns_clone is 0"));
     }
-    (restricted == Some(1)).then(|| "kernel.apparmor_restrict_unprivileged_userns is 1".to_owned())
+    (restricted == Some(1)).then(|| Lack::absent("kernel.apparmor_restrict_unprivileged_userns is 1"))
 }

@@ -13,7 +13,7 @@ use subm_types::{Family, Mtu};
 use crate::KernelError;
 use crate::addresses::{V4, V6, family, octets};
 use crate::links::{self, LinkRecord};
-use crate::netlink::{CREATE, EXCLUSIVE, Netlink, REPLACE};
+use crate::netlink::{self, CREATE, EXCLUSIVE, Netlink, REPLACE};
 
 /// `RTA_*` (`linux/rtnetlink.h`).
 mod attribute {
@@ -64,9 +64,9 @@ pub(crate) fn list(
 }
 
 fn ask(netlink: &Netlink, filter: RtMsg, operation: &'static str) -> Result<Vec<RouteMessage>, KernelError> {
-    let mut request = netlink.list(NlMsgType::RTM_GETROUTE);
+    let mut request = netlink::list(NlMsgType::RTM_GETROUTE);
     request.append(&filter);
-    match netlink.ask(request) {
+    match netlink.ask(&request) {
         // The family is switched off.
         Err(error) if error.is_not_supported() => Ok(Vec::new()),
         answers => {
@@ -125,9 +125,9 @@ pub(crate) fn set(
     links: &[LinkRecord],
     (key, route): (&RouteKey, &Route),
 ) -> Result<(), KernelError> {
-    let request = |flags| build(netlink, protocol, links, (key, route), flags);
+    let request = |flags| build(protocol, links, (key, route), flags);
     if key.table == TableId::MAIN {
-        match netlink.send(request(CREATE | EXCLUSIVE)?) {
+        match netlink.send(&request(CREATE | EXCLUSIVE)?) {
             Err(error) if error.is_already_exists() => {}
             other => return other.map_err(KernelError::netlink("add the route")),
         }
@@ -135,7 +135,7 @@ pub(crate) fn set(
             return Err(KernelError::ForeignRoute(holder));
         }
     }
-    netlink.send(request(CREATE | REPLACE)?).map_err(KernelError::netlink("set the route"))
+    netlink.send(&request(CREATE | REPLACE)?).map_err(KernelError::netlink("set the route"))
 }
 
 /// The protocol of the route that stands at a place.
@@ -150,13 +150,12 @@ fn holder(netlink: &Netlink, key: &RouteKey) -> Result<Option<u8>, KernelError> 
 }
 
 fn build(
-    netlink: &Netlink,
     protocol: RouteProtocol,
     links: &[LinkRecord],
     (key, route): (&RouteKey, &Route),
     flags: u16,
 ) -> Result<MessageBuilder, KernelError> {
-    let mut request = netlink.change(NlMsgType::RTM_NEWROUTE, flags);
+    let mut request = netlink::change(NlMsgType::RTM_NEWROUTE, flags);
     let header = RtMsg::new().with_protocol(protocol.0);
     match &route.target {
         RouteTarget::Unreachable => message(&mut request, key, header.with_type(UNREACHABLE)),
@@ -191,9 +190,9 @@ pub(crate) fn delete(netlink: &Netlink, protocol: RouteProtocol, key: &RouteKey)
     // (`every_edit_is_seen_and_undone`).
     const MOST: usize = 64;
     for _ in 0..MOST {
-        let mut request = netlink.change(NlMsgType::RTM_DELROUTE, 0);
+        let mut request = netlink::change(NlMsgType::RTM_DELROUTE, 0);
         message(&mut request, key, RtMsg::new().with_protocol(protocol.0).with_scope(ANY_SCOPE));
-        match netlink.send(request) {
+        match netlink.send(&request) {
             Ok(()) => {}
             // ESRCH, or its table has gone with its last route.
             Err(error) if error.is_not_found() || error.errno() == Some(3) => return Ok(()),
@@ -227,11 +226,11 @@ pub(crate) fn preferred_source(netlink: &Netlink, family: Family) -> Option<IpAd
         Family::V4 => Ipv4Addr::new(192, 88, 99, 1).into(),
         Family::V6 => Ipv6Addr::new(0x2002, 0xc058, 0x6301, 0, 0, 0, 0, 1).into(),
     };
-    let mut request = netlink.change(NlMsgType::RTM_GETROUTE, 0);
+    let mut request = netlink::change(NlMsgType::RTM_GETROUTE, 0);
     let length = if far.is_ipv4() { 32 } else { 128 };
     request.append(&RtMsg::new().with_family(crate::addresses::family(far)).with_dst_len(length));
     request.append_attr(attribute::DST, &octets(far));
-    let answers = netlink.ask(request).ok()?;
+    let answers = netlink.ask(&request).ok()?;
     let route = RouteMessage::from_bytes(answers.first()?).ok()?;
     route.prefsrc().copied().filter(|source| !source.is_loopback())
 }

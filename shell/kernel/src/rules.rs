@@ -11,15 +11,15 @@ use subm_types::Family;
 
 use crate::KernelError;
 use crate::addresses::{V4, V6};
-use crate::netlink::Netlink;
+use crate::netlink::{self, Netlink};
 
 /// The rules of a protocol. One with a condition that plans do not know is not one of ours, whatever its protocol.
 pub(crate) fn list(netlink: &Netlink, protocol: RouteProtocol) -> Result<Vec<Rule>, KernelError> {
     let mut rules = Vec::new();
     for (family, number) in [(Family::V4, V4), (Family::V6, V6)] {
-        let mut request = netlink.list(NlMsgType::RTM_GETRULE);
+        let mut request = netlink::list(NlMsgType::RTM_GETRULE);
         request.append(&FibRuleHdr::new().with_family(number));
-        let answers = match netlink.ask(request) {
+        let answers = match netlink.ask(&request) {
             // The family is switched off.
             Err(error) if error.is_not_supported() => continue,
             answers => answers.map_err(KernelError::netlink("list rules"))?,
@@ -75,7 +75,7 @@ fn builder(protocol: RouteProtocol, rule: &Rule) -> RuleBuilder {
 
 pub(crate) fn add(netlink: &Netlink, protocol: RouteProtocol, rule: &Rule) -> Result<(), KernelError> {
     let failed = KernelError::netlink("add the rule");
-    match builder(protocol, rule).build().and_then(|request: MessageBuilder| netlink.send(request)) {
+    match builder(protocol, rule).build().and_then(|request: MessageBuilder| netlink.send(&request)) {
         Err(error) if error.is_already_exists() => Ok(()),
         other => other.map_err(failed),
     }
@@ -83,7 +83,7 @@ pub(crate) fn add(netlink: &Netlink, protocol: RouteProtocol, rule: &Rule) -> Re
 
 pub(crate) fn delete(netlink: &Netlink, protocol: RouteProtocol, rule: &Rule) -> Result<(), KernelError> {
     let failed = KernelError::netlink("delete the rule");
-    match builder(protocol, rule).build_delete().and_then(|request| netlink.send(request)) {
+    match builder(protocol, rule).build_delete().and_then(|request| netlink.send(&request)) {
         Err(error) if error.is_not_found() => Ok(()),
         other => other.map_err(failed),
     }

@@ -1,7 +1,10 @@
 //! Steps taken one by one.
 
-use subm_plan::{LinkKind, Scope, Step, StepFailure};
+use nlink::netlink::{Connection, Nftables};
+use subm_plan::{Flow, LinkKind, Scope, Step, StepFailure};
+use subm_types::IfName;
 
+use crate::netlink::Netlink;
 use crate::{
     Capability, Kernel, KernelError, addresses, conntrack, links, neighbours, nft, routes, rules, sysctls,
 };
@@ -21,17 +24,18 @@ fn remedy(step: &Step, error: &KernelError) -> Option<String> {
         return Some("needs CAP_NET_ADMIN in this network namespace".to_owned());
     }
     let missing = source.is_not_supported();
-    match step {
-        Step::CreateLink(_, link) if missing => Some(match link.kind {
-            LinkKind::Vxlan(_) => Capability::Vxlan.remedy(),
-            LinkKind::Bridge => Capability::Bridge.remedy(),
-        }),
-        // KERNEL: without nfnetlink's handler the answer is EINVAL, without an expression's module ENOENT.
-        Step::SetTable(_) if missing || source.is_invalid_argument() || source.is_not_found() => {
-            Some(Capability::Nftables.remedy())
-        }
-        _ => None,
+    if let Step::CreateLink(_, link) = step
+        && missing
+    {
+        let capability = match link.kind {
+            LinkKind::Vxlan(_) => Capability::Vxlan,
+            LinkKind::Bridge => Capability::Bridge,
+        };
+        return Some(capability.remedy());
     }
+    // KERNEL: without nfnetlink's handler the answer is EINVAL, without an expression's module ENOENT.
+    let missing = missing || source.is_invalid_argument() || source.is_not_found();
+    (missing && matches!(step, Step::SetTable(_))).then(|| Capability::Nftables.remedy())
 }
 
 impl Kernel {
@@ -41,12 +45,31 @@ impl Kernel {
                 self.cache.links = None;
                 links::create(&self.netlink, scope, name, link)
             }
-            Step::SetLink(name, link) => links::set(&self.netlink, scope, name, link),
+            Step::SetLink(name, link) => {
+                self.cache.links = None;
+                links::set(&self.netlink, scope, name, link)
+            }
             Step::DeleteLink(name) => {
                 self.cache.links = None;
                 links::delete(&self.netlink, scope, name)
             }
+            Step::AddAddress(dev, net) => self.on(dev, |netlink, index| addresses::add(netlink, index, net)),
+            Step::DeleteAddress(dev, net) => {
+                self.off(dev, |netlink, index| addresses::delete(netlink, dev, index, net))
+            }
             Step::SetSysctl(sysctl) => sysctls::write(&sysctl.key.path(), sysctl.value),
+            Step::AddFdb(entry) => {
+                self.on(&entry.dev, |netlink, index| neighbours::add_fdb(netlink, index, entry))
+            }
+            Step::DeleteFdb(entry) => {
+                self.off(&entry.dev, |netlink, index| neighbours::delete_fdb(netlink, index, entry))
+            }
+            Step::SetNeighbour(neighbour) => {
+                self.on(&neighbour.dev, |netlink, index| neighbours::set(netlink, index, neighbour))
+            }
+            Step::DeleteNeighbour(neighbour) => {
+                self.off(&neighbour.dev, |netlink, index| neighbours::delete(netlink, index, neighbour))
+            }
             Step::AddRule(rule) => rules::add(&self.netlink, scope.protocol, rule),
             Step::DeleteRule(rule) => rules::delete(&self.netlink, scope.protocol, rule),
             Step::SetRoute(key, route) => {
@@ -54,15 +77,16 @@ impl Kernel {
                 routes::set(&self.netlink, scope.protocol, self.links(), (key, route))
             }
             Step::DeleteRoute(key, _) => routes::delete(&self.netlink, scope.protocol, key),
-            Step::AddAddress(..)
-            | Step::DeleteAddress(..)
-            | Step::AddFdb(_)
-            | Step::DeleteFdb(_)
-            | Step::SetNeighbour(_)
-            | Step::DeleteNeighbour(_) => self.take_on_link(step),
-            Step::SetTable(_) | Step::ChangeElements(..) | Step::DeleteTable(_) | Step::ForgetFlow(_) => {
-                self.take_in_filter(step)
+            Step::SetTable(table) => {
+                self.filter("replace the table", async |nft| nft::replace(nft, table).await)
             }
+            Step::ChangeElements(table, changes) => {
+                self.filter("change elements", async |nft| nft::change_elements(nft, table, changes).await)
+            }
+            Step::DeleteTable(table) => {
+                self.filter("delete the table", async |nft| nft::delete(nft, table).await)
+            }
+            Step::ForgetFlow(flow) => self.forget(flow),
         }
     }
 
@@ -73,49 +97,43 @@ impl Kernel {
         Ok(())
     }
 
-    fn take_on_link(&mut self, step: &Step) -> Result<(), KernelError> {
+    /// Puts something on a link.
+    fn on(
+        &mut self,
+        dev: &IfName,
+        take: impl FnOnce(&Netlink, u32) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
         self.ensure_links()?;
-        let netlink = &self.netlink;
-        let index = |name| links::index(self.links(), name);
-        // What was on a link that has gone is gone.
-        let gone = |name| index(name).is_err();
-        match step {
-            Step::AddAddress(dev, net) => addresses::add(netlink, index(dev)?, net),
-            Step::AddFdb(entry) => neighbours::add_fdb(netlink, index(&entry.dev)?, entry),
-            Step::SetNeighbour(neighbour) => neighbours::set(netlink, index(&neighbour.dev)?, neighbour),
-            Step::DeleteAddress(dev, net) if !gone(dev) => addresses::delete(netlink, dev, index(dev)?, net),
-            Step::DeleteFdb(entry) if !gone(&entry.dev) => {
-                neighbours::delete_fdb(netlink, index(&entry.dev)?, entry)
-            }
-            Step::DeleteNeighbour(neighbour) if !gone(&neighbour.dev) => {
-                neighbours::delete(netlink, index(&neighbour.dev)?, neighbour)
-            }
-            _ => Ok(()),
-        }
+        take(&self.netlink, links::index(self.links(), dev)?)
     }
 
-    fn take_in_filter(&self, step: &Step) -> Result<(), KernelError> {
-        let no_filter = || KernelError::netlink("open a netfilter socket")(nlink::Error::from_errno(95));
-        let filter = || self.nft.as_ref().ok_or_else(no_filter);
-        match step {
-            Step::SetTable(table) => {
-                let replaced = self.netlink.wait(nft::replace(filter()?, table));
-                replaced.map_err(KernelError::netlink("replace the packet-filter table"))
-            }
-            Step::ChangeElements(table, changes) => {
-                let changed = self.netlink.wait(nft::change_elements(filter()?, table, changes));
-                changed.map_err(KernelError::netlink("change elements of the packet-filter table"))
-            }
-            Step::DeleteTable(table) => {
-                let deleted = self.netlink.wait(nft::delete(filter()?, table));
-                deleted.map_err(KernelError::netlink("delete the packet-filter table"))
-            }
-            Step::ForgetFlow(flow) => {
-                let conntrack = self.conntrack.as_ref().ok_or_else(no_filter)?;
-                let forgotten = self.netlink.wait(conntrack::forget(conntrack, flow));
-                forgotten.map_err(KernelError::netlink("forget the tracked flow"))
-            }
-            _ => Ok(()),
-        }
+    /// Takes something from a link; what was on one that has gone is gone.
+    fn off(
+        &mut self,
+        dev: &IfName,
+        take: impl FnOnce(&Netlink, u32) -> Result<(), KernelError>,
+    ) -> Result<(), KernelError> {
+        self.ensure_links()?;
+        links::index(self.links(), dev).map_or(Ok(()), |index| take(&self.netlink, index))
     }
+
+    fn filter(
+        &self,
+        operation: &'static str,
+        take: impl AsyncFnOnce(&Connection<Nftables>) -> nlink::Result<()>,
+    ) -> Result<(), KernelError> {
+        let nft = self.nft.as_ref().ok_or_else(no_netfilter)?;
+        self.netlink.wait(take(nft)).map_err(KernelError::netlink(operation))
+    }
+
+    fn forget(&self, flow: &Flow) -> Result<(), KernelError> {
+        let conntrack = self.conntrack.as_ref().ok_or_else(no_netfilter)?;
+        let forgotten = self.netlink.wait(conntrack::forget(conntrack, flow));
+        forgotten.map_err(KernelError::netlink("forget the tracked flow"))
+    }
+}
+
+fn no_netfilter() -> KernelError {
+    const NOT_SUPPORTED: i32 = 95;
+    KernelError::netlink("open a netfilter socket")(nlink::Error::from_errno(NOT_SUPPORTED))
 }

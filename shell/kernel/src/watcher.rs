@@ -49,13 +49,14 @@ impl Watcher {
         let (ready, outcome) = std::sync::mpsc::sync_channel(1);
         let scope = scope.clone();
         // KERNEL: a thread starts in the network namespace of the thread that makes it.
-        let body = move || match Ears::open(&scope) {
-            Ok(ears) => {
-                let _: Result<(), _> = ready.send(Ok(()));
+        let body = move || {
+            let (ears, outcome) = match Ears::open(&scope) {
+                Ok(ears) => (Some(ears), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Whoever started this waits for the outcome; where that went wrong there is nobody to listen for.
+            if let (Ok(()), Some(ears)) = (ready.send(outcome), ears) {
                 ears.hear(&wake, stopped);
-            }
-            Err(error) => {
-                let _: Result<(), _> = ready.send(Err(error));
             }
         };
         let thread = std::thread::Builder::new().name("kernel-watcher".to_owned()).spawn(body);
@@ -70,9 +71,8 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has ended too.
-            let _: Result<(), _> = thread.join();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::warn!("the kernel watcher ended by a panic");
         }
     }
 }
@@ -115,9 +115,7 @@ impl Ears {
                     }
                     data = hear_filter(filter.as_ref()) => judge(data, |data| names(data, &table)),
                 };
-                if let Some(heard) = heard {
-                    wake(heard);
-                }
+                heard.into_iter().for_each(wake);
             }
         });
     }

@@ -66,7 +66,7 @@ impl Elements {
                 Self::Interfaces(old.difference(new).cloned().collect()),
                 Self::Interfaces(new.difference(old).cloned().collect()),
             )),
-            (Self::Networks(..), _) | (Self::Interfaces(..), _) => None,
+            (Self::Networks(..) | Self::Interfaces(..), _) => None,
         }
     }
 }

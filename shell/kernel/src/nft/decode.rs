@@ -1,5 +1,10 @@
 //! From instructions back to a rule of a plan.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever is not one of ours is nothing that a plan can say"
+)]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;

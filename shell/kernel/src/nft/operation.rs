@@ -3,6 +3,11 @@
 //! INVARIANT: a rule that has anything else in it, down to a flag, is not one of ours: [`Operation::read`] is
 //! `None` for it. Everything goes by the first register, except a port beside an address.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever is not one of ours is nothing that a plan can say"
+)]
+
 use nlink::netlink::nftables::{
     ByteorderOp, CmpOp, Expr, ExthdrOp, Family as NlFamily, LookupExpr, MasqExpr, MetaKey, NatFlags, NatType,
     NumgenKind, PayloadBase, RawExpr, Register, RtKey, RuleExpr, TCPOPT_MAXSEG, Verdict as NlVerdict,

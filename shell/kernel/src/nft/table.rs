@@ -127,7 +127,7 @@ fn decode_hook(info: &ChainInfo, number: u32) -> Option<Hook> {
     let kind = match info.chain_type? {
         ChainType::Filter => HookType::Filter,
         ChainType::Nat => HookType::Nat,
-        _ => return None,
+        ChainType::Route | _ => return None,
     };
     let policy = match NlPolicy::from_u32(info.policy?)? {
         NlPolicy::Accept => Policy::Accept,

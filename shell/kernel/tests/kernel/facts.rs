@@ -55,7 +55,9 @@ fn first_nat_binding_wins_for_every_order_of_creation() {
         let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
         for (port, order) in (5001..).zip(orders) {
             foreign("nft flush ruleset");
-            order.iter().for_each(|index| load(&tables[*index]));
+            for index in order {
+                load(&tables[index]);
+            }
             assert_eq!(wire.seen_source(port).as_deref(), Some("10.2.0.77"), "{order:?}");
         }
     });

@@ -8,10 +8,6 @@ use std::process::{Command, Stdio};
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 use subm_kernel::Kernel;
-use subm_plan::nft::{
-    AddressTest, At, Chain, ChainName, Elements, Hook, HookType, L4, Match, Policy, PortTest,
-    Rule as NftRule, Set, SetName, Side, Table, Verdict, priority,
-};
 use subm_plan::{
     FdbEntry, Link, LinkKind, Neighbour, NodePlan, NodeState, Owner, Route, RouteKey, RouteProtocol,
     RouteTarget, Rule, RuleSelector, Scope, Step, SysctlKey, TableId, Vxlan, World, diff,
@@ -21,9 +17,11 @@ use subm_types::{CidrSet, Family, IfName, MacAddress, Mtu};
 /// Runs a test on a thread that owns a fresh network namespace; the kernel frees it when the thread ends.
 pub(crate) fn in_fresh_namespace<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
     std::thread::spawn(move || {
-        if unshare(CloneFlags::CLONE_NEWNET).is_err() {
-            panic!("a network namespace of one's own needs root, or `unshare -Urn` around the tests");
-        }
+        let own = unshare(CloneFlags::CLONE_NEWNET);
+        assert!(
+            own.is_ok(),
+            "a network namespace of one's own needs root, or `unshare -Urn` around the tests"
+        );
         // KERNEL: until some address makes the local table, no gateway is a valid one.
         foreign("ip link set lo up");
         test()
@@ -72,98 +70,6 @@ pub(crate) fn route(dev: &str, via: Option<&str>, src: Option<&str>, mtu: Option
 
 pub(crate) fn rule(family: Family, priority: u32, table: u32) -> Rule {
     Rule { family, priority, selector: RuleSelector::default(), table: TableId(table) }
-}
-
-/// A table with every match and verdict that plans can say.
-pub(crate) fn table() -> Table {
-    let set = |text: &str| SetName(text.to_owned());
-    let (v4, v6, own, other) = (set("remote4"), set("remote6"), set("cables"), ChainName("other".to_owned()));
-    let to = |test| Match::Address(Side::Destination, test);
-    let from = |test| Match::Address(Side::Source, test);
-    let nft = |matches: Vec<Match>, verdict, comment: &'static str| NftRule::new(matches, verdict, comment);
-    let hook = |kind, at, priority, policy| Some(Hook { kind, at, priority, policy });
-    let mut table = Table::new(scope().table);
-    table
-        .sets
-        .insert(v4.clone(), Set::networks(Family::V4, &networks("10.2.0.0/16 10.4.0.0/15 192.0.2.7/32")));
-    table.sets.insert(v6.clone(), Set::networks(Family::V6, &networks("fd00:2::/48 fd00:8::/64")));
-    table.sets.insert(own.clone(), Set::interfaces([name("subm0"), name("fifteen-bytes-x")]));
-    table.sets.insert(set("empty"), Set { elements: Elements::Networks(Family::V4, CidrSet::default()) });
-    let source = Chain {
-        hook: hook(HookType::Nat, At::Postrouting, priority::IDENTITY, Policy::Accept),
-        rules: vec![
-            nft(
-                vec![
-                    from(AddressTest::NotIn(Family::V4, v4.clone())),
-                    to(AddressTest::In(Family::V4, v4.clone())),
-                ],
-                Verdict::SnatToSelf(Family::V4),
-                "keep the source",
-            ),
-            nft(
-                vec![to(AddressTest::In(Family::V6, v6.clone()))],
-                Verdict::SnatToSelf(Family::V6),
-                "keep it too",
-            ),
-            nft(vec![to(AddressTest::Net(net("10.9.0.0/17")))], Verdict::Snat(ip("10.0.0.7")), "one address"),
-            nft(vec![to(AddressTest::Net(net("fd00:9::/61")))], Verdict::Snat(ip("fd00::7")), "one of six"),
-            nft(vec![Match::Oif(name("subm0"))], Verdict::Masquerade, "the link's"),
-        ],
-    };
-    let destination = Chain {
-        hook: hook(HookType::Nat, At::Prerouting, priority::DSTNAT, Policy::Accept),
-        rules: vec![
-            nft(
-                vec![
-                    to(AddressTest::Net(net("10.96.0.1/32"))),
-                    Match::Port(L4::Tcp, Side::Destination, PortTest::Is(80)),
-                    Match::Random { of: 3, is: 1 },
-                ],
-                Verdict::Dnat(ip("10.0.0.9"), Some(8080)),
-                "a service",
-            ),
-            nft(
-                vec![
-                    to(AddressTest::Net(net("fd00:96::1/128"))),
-                    Match::Port(L4::Udp, Side::Source, PortTest::Is(53)),
-                ],
-                Verdict::Dnat(ip("fd00::9"), Some(5353)),
-                "a service of six",
-            ),
-            nft(
-                vec![to(AddressTest::Net(net("10.96.0.2/32")))],
-                Verdict::Dnat(ip("10.0.0.9"), None),
-                "no port",
-            ),
-        ],
-    };
-    let forward = Chain {
-        hook: hook(HookType::Filter, At::Forward, priority::MANGLE, Policy::Drop),
-        rules: vec![
-            nft(
-                vec![Match::Iif(name("eth0")), Match::TcpSyn, Match::Oif(name("subm0"))],
-                Verdict::ClampMss,
-                "fit",
-            ),
-            nft(
-                vec![Match::TcpSyn, from(AddressTest::NotNet(net("10.0.0.0/8")))],
-                Verdict::ClampMssTo(Mtu(1400)),
-                "to",
-            ),
-            nft(vec![Match::OifIn(own.clone())], Verdict::Jump(other.clone()), "go on"),
-            nft(vec![Match::OifNotIn(own)], Verdict::Accept, "others"),
-            nft(
-                vec![Match::NotOif(name("subm0")), to(AddressTest::In(Family::V4, v4))],
-                Verdict::Drop,
-                "leak",
-            ),
-        ],
-    };
-    table.chains.insert(ChainName("source".to_owned()), source);
-    table.chains.insert(ChainName("destination".to_owned()), destination);
-    table.chains.insert(ChainName("forward".to_owned()), forward);
-    table.chains.insert(other, Chain { hook: None, rules: vec![nft(vec![], Verdict::Return, "back")] });
-    table
 }
 
 /// A plan with every kind of object, in both families.
@@ -222,7 +128,7 @@ pub(crate) fn plan() -> NodePlan {
             (key(101, "fd00:2::/48", 0xF000_0000), Route::UNREACHABLE),
             (key(254, "10.4.0.0/16", 100), route("subm0", None, None, None)),
         ]),
-        table: Some(table()),
+        table: Some(crate::tables::table()),
         flows: BTreeSet::new(),
     }
 }
@@ -268,5 +174,5 @@ pub(crate) fn listing(command: &str) -> String {
 
 /// Steps as people read them.
 pub(crate) fn printed(steps: &[Step]) -> String {
-    steps.iter().map(|step| format!("{step}\n")).collect()
+    steps.iter().fold(String::new(), |text, step| text + &format!("{step}\n"))
 }

@@ -68,27 +68,3 @@ fn probe_tells_what_the_kernel_can_and_leaves_no_trace() {
         assert_eq!(listing("ip link; nft list ruleset"), before);
     });
 }
-
-#[test]
-#[ignore = "a measurement, not a claim: run it by name"]
-fn what_a_look_costs() {
-    use crate::ground::{observe, plan, reach};
-    in_fresh_namespace(|| {
-        let mut kernel = Kernel::open().unwrap();
-        reach(&mut kernel, &plan());
-        observe(&mut kernel, &plan());
-        let start = std::time::Instant::now();
-        for _ in 0..1000 {
-            kernel.facts().unwrap();
-            observe(&mut kernel, &plan());
-        }
-        println!("a look while nothing happens: {:?}", start.elapsed() / 1000);
-        let start = std::time::Instant::now();
-        for _ in 0..100 {
-            kernel.resync();
-            kernel.facts().unwrap();
-            observe(&mut kernel, &plan());
-        }
-        println!("a full look: {:?}", start.elapsed() / 100);
-    });
-}

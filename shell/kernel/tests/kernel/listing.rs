@@ -4,7 +4,8 @@ use subm_kernel::Kernel;
 use subm_plan::NodePlan;
 use subm_plan::nft::{Set, SetName};
 
-use crate::ground::{in_fresh_namespace, listing, name, plan, reach, table};
+use crate::ground::{in_fresh_namespace, listing, name, plan, reach};
+use crate::tables::table;
 
 /// The words, without layout and without what nft's versions differ in.
 fn normal(listing: &str) -> Vec<String> {

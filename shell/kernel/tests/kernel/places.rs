@@ -24,7 +24,9 @@ impl Place {
         std::thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
             tell.send(gettid().as_raw()).unwrap();
-            work.into_iter().for_each(|job| job());
+            for job in work {
+                job();
+            }
         });
         Self { jobs, thread: told.recv().unwrap() }
     }
