@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use subm_types::{Backend, CableName, ClusterId, ClusterUid, Epoch, HostName, PerFamily, Problem};
+use subm_types::{
+    Backend, CableName, ClusterId, ClusterUid, Epoch, HostName, PerFamily, Problem, tunnel_networks,
+};
 
 use crate::backend_config::InvalidValue;
 use crate::endpoint::{AddressField, Endpoint, EndpointSpec};
@@ -18,6 +20,11 @@ pub const MAX_CABLE_NAME: usize = 200;
 const MAX_ADDRESSES: usize = 2;
 const MAX_HOSTNAME: usize = 253;
 const MAX_UID: usize = 128;
+const MAX_BACKEND: usize = 63;
+const MAX_SETTINGS: usize = 64;
+const MAX_SETTINGS_BYTES: usize = 8192;
+/// The shortest prefixes of either family: a network larger than this is no cluster's, but most of the Internet.
+const SHORTEST_PREFIX: (u8, u8) = (8, 16);
 
 /// What is wrong with one object, field by field.
 #[derive(Debug)]
@@ -89,6 +96,11 @@ impl Faults {
             self.add("ReservedCIDR", field, format!("{net} is or contains {what}"), remedy);
             return None;
         }
+        let shortest = if net.addr().is_ipv4() { SHORTEST_PREFIX.0 } else { SHORTEST_PREFIX.1 };
+        if net.prefix_len() < shortest {
+            self.add("TooLargeCIDR", field, format!("{net} is larger than /{shortest}"), remedy);
+            return None;
+        }
         Some(net)
     }
 
@@ -143,6 +155,27 @@ impl Faults {
         CableName(text.to_owned())
     }
 
+    fn backend(&mut self, text: &str) -> Backend {
+        if text.len() > MAX_BACKEND || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let what = format!("{:?} is no cable driver", clip(text));
+            self.add("InvalidBackend", "spec.backend", what, "join that cluster with a known cable driver");
+        }
+        Backend::from(text)
+    }
+
+    /// Every gateway and every node repeats these in its status, so that one member could fill others' API servers.
+    fn settings(&mut self, spec: &EndpointSpec) {
+        let settings = &spec.backend_config;
+        let bytes: usize = settings.iter().map(|(key, value)| key.len() + value.len()).sum();
+        if settings.len() > MAX_SETTINGS || bytes > MAX_SETTINGS_BYTES {
+            let what = format!(
+                "{} entries of {bytes} bytes, more than {MAX_SETTINGS} or {MAX_SETTINGS_BYTES}",
+                settings.len()
+            );
+            self.add("TooManyEntries", "spec.backend_config", what, "publish fewer");
+        }
+    }
+
     fn hostname(&mut self, text: &str) -> HostName {
         if text.len() > MAX_HOSTNAME || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             let what = format!("{:?} is no host name", clip(text));
@@ -176,6 +209,8 @@ impl TryFrom<&Endpoint> for subm_types::Endpoint {
         let cluster = faults.cluster_id(&spec.cluster_id);
         let cable_name = faults.cable_name(&spec.cable_name);
         let hostname = faults.hostname(&spec.hostname);
+        let backend = faults.backend(&spec.backend);
+        faults.settings(spec);
         let subnets = faults.networks("spec.subnets", &spec.subnets, MAX_NETWORKS);
         let private_ips = faults.addresses(spec, AddressField::Private);
         let public_ips = faults.addresses(spec, AddressField::Public);
@@ -200,7 +235,7 @@ impl TryFrom<&Endpoint> for subm_types::Endpoint {
                 public_ips,
                 health_check_ips,
                 nat_enabled: spec.nat_enabled,
-                backend: Backend::from(spec.backend.as_str()),
+                backend,
                 udp_port,
                 nat_discovery_port: nat_discovery_port.flatten(),
                 interface_name: interface_name.flatten(),
@@ -229,22 +264,30 @@ fn annotation_field(key: &str) -> String {
 
 /// What a network touches that never belongs to a cluster's pods or services.
 fn reserved(net: &IpNet) -> Option<&'static str> {
-    const RESERVED: [(&str, &str); 7] = [
+    const RESERVED: [(&str, &str); 9] = [
         ("127.0.0.0/8", "loopback addresses"),
         ("169.254.0.0/16", "link-local addresses"),
         ("224.0.0.0/4", "multicast addresses"),
         ("::1/128", "the loopback address"),
         ("fe80::/10", "link-local addresses"),
         ("ff00::/8", "multicast addresses"),
+        ("::ffff:0:0/96", "IPv4 addresses in another form"),
         ("0.0.0.0/32", "the unspecified address"),
+        ("255.255.255.255/32", "the broadcast address"),
     ];
     let touches =
         |text: &str| text.parse::<IpNet>().is_ok_and(|other| other.contains(net) || net.contains(&other));
-    RESERVED.iter().find(|(text, _)| touches(text)).map(|&(_, what)| what)
+    let tunnels = || tunnel_networks().overlap(net).map(|_| "addresses of tunnels");
+    RESERVED.iter().find(|(text, _)| touches(text)).map(|&(_, what)| what).or_else(tunnels)
 }
 
+/// Tells whether an address can be that of one host, wherever it is sent from.
 fn is_host(address: &IpAddr) -> bool {
-    !address.is_unspecified() && !address.is_multicast() && !address.is_loopback()
+    let special = match address {
+        IpAddr::V4(v4) => v4.is_broadcast() || v4.is_link_local() || v4.octets()[0] == 0,
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().is_some() || v6.is_unicast_link_local(),
+    };
+    !(special || address.is_unspecified() || address.is_multicast() || address.is_loopback())
 }
 
 /// Enough of a foreign text for a message.

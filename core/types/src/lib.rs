@@ -17,4 +17,4 @@ pub use endpoint::{Backend, CableId, CableName, Endpoint};
 pub use family::{Family, PerFamily};
 pub use interface::{IfName, MacAddress, Mtu};
 pub use problem::{Planned, Problem};
-pub use vtep::CableVtep;
+pub use vtep::{CableVtep, tunnel_networks};

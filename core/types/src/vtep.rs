@@ -4,6 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use crate::CidrSet;
+
+/// Networks that overlays and cables number themselves from; no cluster may claim them.
+pub fn tunnel_networks() -> CidrSet {
+    let v4 = |first| IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(first, 0, 0, 0)), 8);
+    let v6 = |third| IpNet::new_assert(IpAddr::V6(Ipv6Addr::new(0xfd00, 0x100, third, 0, 0, 0, 0, 0)), 96);
+    [v4(240), v4(241), v6(0x100), v6(0x200)].into_iter().collect()
+}
+
 /// The address of a gateway inside the VXLAN cable.
 ///
 /// COMPAT: Submariner derives it on both sides: `241.b.c.d` of a private address `a.b.c.d`; since 0.21 also
@@ -47,5 +56,8 @@ mod tests {
         let of = |text: &str| CableVtep::of(text.parse().unwrap()).on_link().to_string();
         assert_eq!(of("172.18.0.5"), "241.18.0.5/8");
         assert_eq!(of("2001:db8::ab:cd12"), "fd00:100:200::ab:cd12/96");
+        for address in ["172.18.0.5", "2001:db8::ab:cd12"] {
+            assert!(tunnel_networks().contains(CableVtep::of(address.parse().unwrap()).address()));
+        }
     }
 }

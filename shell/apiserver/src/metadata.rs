@@ -16,6 +16,19 @@ pub(crate) fn text<'a>(object: &'a Value, field: &str) -> &'a str {
         .unwrap_or_default()
 }
 
+/// As many levels as an object may have. Its text is read again with a limit of 128, the owners of its fields included.
+pub(crate) const DEEPEST: usize = 64;
+
+/// Tells whether a value has at most so many levels.
+pub(crate) fn is_within(value: &Value, levels: usize) -> bool {
+    let below = |value: &Value| levels.checked_sub(1).is_some_and(|levels| is_within(value, levels));
+    match value {
+        Value::Object(entries) => entries.values().all(below),
+        Value::Array(items) => items.iter().all(below),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
 /// The metadata of a normalised object.
 pub(crate) fn fields(object: &mut Value) -> &mut Map<String, Value> {
     if !object.get("metadata").is_some_and(Value::is_object) {
@@ -28,6 +41,9 @@ pub(crate) fn fields(object: &mut Value) -> &mut Map<String, Value> {
 pub(crate) fn normalise(place: &Place, object: &mut Value) -> Result<(), Refusal> {
     let kind = place.kind;
     let bad = |message: String| Err(Refusal::BadRequest(message));
+    if !is_within(object, DEEPEST) {
+        return bad(format!("the object has more than {DEEPEST} levels"));
+    }
     let Some(root) = object.as_object_mut() else { return bad("the body must be a JSON object".to_owned()) };
     let expected = [("apiVersion", kind.api_version()), ("kind", kind.name.to_owned())];
     for (field, expected) in expected {

@@ -1,9 +1,16 @@
 //! Patches other than server-side apply, and which part of an object a write is about.
 
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 use crate::kinds::KindId;
+use crate::metadata::{DEEPEST, is_within};
 use crate::refusal::{Refusal, Subject};
+
+/// COMPAT: as many as Kubernetes takes.
+const MOST_OPERATIONS: usize = 10_000;
+/// So many bytes may be copied and moved by one patch: each copy can double an object.
+const MOST_COPIED: usize = 3 * 1024 * 1024;
 
 /// The part of an object that a write may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,10 +39,43 @@ impl Patch {
         match self {
             Self::Merge(patch) => json_patch::merge(&mut object, patch),
             Self::Strategic(patch) => crate::strategic::merge(kind, &mut object, patch)?,
-            Self::Json(patch) => json_patch::patch(&mut object, patch).map_err(|error| {
-                Refusal::invalid(Subject::new(kind, name), "patch", "FieldValueInvalid", error.to_string())
+            Self::Json(patch) => apply(patch, &mut object).map_err(|message| {
+                Refusal::invalid(Subject::new(kind, name), "patch", "FieldValueInvalid", message)
             })?,
         }
         Ok(object)
     }
+}
+
+/// INVARIANT: what grows is measured before it is made, because a patch of a few bytes can ask for more than there is
+/// memory, or for an object so deep that freeing it overflows the stack.
+fn apply(patch: &json_patch::Patch, object: &mut Value) -> Result<(), String> {
+    if patch.0.len() > MOST_OPERATIONS {
+        return Err(format!("{} operations, more than {MOST_OPERATIONS}", patch.0.len()));
+    }
+    let mut copied = 0;
+    for operation in &patch.0 {
+        let added = match operation {
+            PatchOperation::Add(add) => Some(&add.value),
+            PatchOperation::Replace(replace) => Some(&replace.value),
+            PatchOperation::Copy(copy) => counted(object, copy.from.as_str(), &mut copied)?,
+            PatchOperation::Move(from) => counted(object, from.from.as_str(), &mut copied)?,
+            PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
+        };
+        let room = DEEPEST.checked_sub(operation.path().count());
+        if added.is_some_and(|added| !room.is_some_and(|room| is_within(added, room))) {
+            return Err(format!("{} would lie deeper than {DEEPEST} levels", operation.path()));
+        }
+        json_patch::patch(object, std::slice::from_ref(operation)).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn counted<'a>(object: &'a Value, from: &str, copied: &mut usize) -> Result<Option<&'a Value>, String> {
+    let Some(value) = object.pointer(from) else { return Ok(None) };
+    *copied += value.to_string().len();
+    if *copied > MOST_COPIED {
+        return Err(format!("it copies more than {MOST_COPIED} bytes"));
+    }
+    Ok(Some(value))
 }

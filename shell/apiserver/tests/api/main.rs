@@ -5,6 +5,7 @@
 mod apply;
 mod faults;
 mod harness;
+mod hostile;
 mod members;
 mod objects;
 mod store;
