@@ -106,10 +106,14 @@ impl Syncer {
             tokio::select! {
                 Some(events) = hub_events.next() => events.into_iter().for_each(|event| self.heard(event)),
                 Some(events) = home_endpoints.next() => {
-                    events.into_iter().for_each(|event| self.home.endpoint(event));
+                    for event in events {
+                        self.home.endpoint(event);
+                    }
                 }
                 Some(events) = home_clusters.next() => {
-                    events.into_iter().for_each(|event| self.home.cluster(event));
+                    for event in events {
+                        self.home.cluster(event);
+                    }
                 }
                 done = &mut at_home => self.finished_at_home(done),
                 done = &mut on_hub => self.finished_on_hub(done),
