@@ -29,12 +29,13 @@ pub(crate) fn run(tree: &Tree, filter: Option<&str>) -> Result<()> {
         }
     })?;
     let summary = summary.context("no test ran: the tests do not build, or nextest broke")?;
-    let examples = examples(tree)?;
+    let examples = examples(tree);
     for (group, tests) in &left_out {
         println!("skipped: {tests} tests of {}: {}", group.name, group.reason);
     }
     let skipped: usize = left_out.iter().map(|(_, tests)| tests).sum();
     println!("{summary}");
+    let examples = examples?;
     println!(
         "test: {}, {examples} examples passed, {skipped} skipped",
         if passed { "passed" } else { "FAILED" }
