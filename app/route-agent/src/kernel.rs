@@ -65,7 +65,9 @@ fn missing(kernel: &Kernel) -> BTreeMap<Feature, String> {
     let answers = kernel.probe();
     answers
         .missing()
-        .filter_map(|(capability, said)| Some((of(capability)?, format!("{said}; {}", capability.remedy()))))
+        .filter_map(|(capability, lack)| {
+            Some((of(capability)?, format!("{lack}; {}", lack.remedy(capability))))
+        })
         .collect()
 }
 

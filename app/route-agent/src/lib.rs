@@ -17,7 +17,11 @@ mod wiring;
 
 use anyhow::Context as _;
 
+use subm_kube::Access;
+use subm_runtime::Shutdown;
+
 pub use settings::{Arguments, InvalidSettings, Settings};
+pub use wiring::serve;
 
 /// Runs until a signal asks for the end. What is in the kernel stays there.
 pub fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -27,5 +31,9 @@ pub fn run(arguments: Arguments) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the asynchronous runtime cannot be started")?;
-    runtime.block_on(wiring::serve(settings))
+    runtime.block_on(async {
+        let shutdown = Shutdown::on_signal().context("signals cannot be heard")?;
+        let home = Access::home(settings.kubeconfig.as_deref(), &settings.namespace).await?.connect()?;
+        serve(settings, home, shutdown).await
+    })
 }

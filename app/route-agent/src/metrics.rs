@@ -6,7 +6,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use subm_probe::Verdict;
+use subm_probe::{Probe, Verdict};
 use subm_runtime::ObjectKind;
 use subm_runtime::icmp::Probes;
 use subm_types::CableId;
@@ -14,6 +14,8 @@ use tokio::sync::watch;
 
 use crate::observed::{Seen, objects};
 use crate::view::State;
+
+type Figure = fn(&Probe) -> Option<f64>;
 
 /// Where the figures come from.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ struct Kind {
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Cable {
     remote_cluster: String,
-    cable_name: String,
+    path: String,
     family: String,
 }
 
@@ -77,7 +79,6 @@ impl Collector for Sources {
 impl Sources {
     fn encode_probes(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let probes = self.probes.borrow().clone();
-        type Figure = fn(&subm_probe::Probe) -> Option<f64>;
         let figures: [(&str, &str, Figure); 3] = [
             ("submariner_route_agent_probe_alive", "1 while probes are answered", |probe| {
                 Some(f64::from(u8::from(probe.verdict == Verdict::Alive)))
@@ -91,16 +92,21 @@ impl Sources {
         ];
         for (name, help, figure) in figures {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (cable, probe) in &probes.paths {
-                let Some(value) = figure(probe) else { continue };
-                let labels = Cable {
-                    remote_cluster: cable.cluster.to_string(),
-                    cable_name: cable.path.to_string(),
-                    family: cable.family.to_string(),
-                };
-                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+            let known = probes.paths.iter().filter_map(|(cable, probe)| Some((cable, figure(probe)?)));
+            for (cable, value) in known {
+                ConstGauge::new(value).encode(family.encode_family(&Cable::of(cable))?)?;
             }
         }
         Ok(())
+    }
+}
+
+impl Cable {
+    fn of(cable: &CableId) -> Self {
+        Self {
+            remote_cluster: cable.cluster.to_string(),
+            path: cable.path.to_string(),
+            family: cable.family.to_string(),
+        }
     }
 }

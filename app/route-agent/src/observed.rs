@@ -42,10 +42,13 @@ impl<W: World> World for Observed<W> {
         let state = self.inner.observe(scope, plan)?;
         self.seen.send_if_modified(|seen| {
             let before = seen.clone();
-            for (key, wanted) in plan.sysctls.iter().filter(|(key, _)| !is_ours(key, scope)) {
-                if let Some(found) = state.own.sysctls.get(key).filter(|found| *found != wanted) {
-                    seen.saved.entry(key.clone()).or_insert(*found);
-                }
+            let foreign = plan.sysctls.iter().filter(|(key, _)| !is_ours(key, scope));
+            let found = |(key, wanted): (&SysctlKey, &u32)| {
+                let found = state.own.sysctls.get(key).filter(|found| *found != wanted)?;
+                Some((key.clone(), *found))
+            };
+            for (key, found) in foreign.filter_map(found) {
+                seen.saved.entry(key).or_insert(found);
             }
             seen.objects = objects(&state.own);
             *seen != before

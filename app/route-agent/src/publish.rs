@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use subm_api::{RouteAgent, RouteAgentStatus, keys};
-use subm_kube::{Key, Objects, Writer};
+use subm_kube::{ApiError, Key, Objects, Writer};
 use subm_runtime::Report;
 use subm_runtime::icmp::Probes;
 use subm_types::CableId;
@@ -46,11 +46,14 @@ pub(crate) struct Publisher {
     /// How often mere round-trip times are written.
     refresh: Duration,
     begun: Instant,
+    written: Instant,
+    failures: u32,
 }
 
 impl Publisher {
     pub(crate) fn new(writer: Writer, key: Key, plugin: String, sources: Sources) -> Self {
-        Self { writer, key, plugin, sources, refresh: Duration::from_secs(60), begun: Instant::now() }
+        let (refresh, now) = (Duration::from_mins(1), Instant::now());
+        Self { writer, key, plugin, sources, refresh, begun: now, written: now, failures: 0 }
     }
 
     /// How often mere round-trip times are written.
@@ -60,42 +63,56 @@ impl Publisher {
     }
 
     pub(crate) async fn run(mut self) {
-        let mut written = Instant::now();
-        let mut failures = 0_u32;
-        loop {
-            let (due, refresh) = (self.begun + PATIENCE, written + self.refresh);
-            tokio::select! {
-                changed = self.changed() => if changed.is_err() { return },
-                () = sleep_until(refresh) => {}
-                () = sleep_until(due), if Instant::now() < due => {}
-            }
+        while self.has_reason().await {
             sleep(SETTLE).await;
-            let stale = written.elapsed() >= self.refresh;
-            let Some(object) = self.wanted(stale) else {
-                if stale {
-                    written = Instant::now();
-                }
+            let Some(object) = self.wanted() else {
+                self.count_as_written();
                 continue;
             };
             let live = self.live();
             match self.writer.apply(&object, live.as_ref()).await {
-                Ok(_) => {
-                    if failures > 0 {
-                        info!(object = %self.key, "RouteAgent is written again");
-                    }
-                    (written, failures) = (Instant::now(), 0);
-                }
-                Err(error) => {
-                    if failures == 0 {
-                        warn!(object = %self.key, %error, "RouteAgent cannot be written, trying again");
-                    }
-                    let delay = (FIRST_DELAY * 2_u32.saturating_pow(failures.min(6))).min(LAST_DELAY);
-                    failures = failures.saturating_add(1);
-                    sleep(delay).await;
-                    self.sources.state.mark_changed();
-                }
+                Ok(_) => self.succeeded(),
+                Err(error) => self.failed(&error).await,
             }
         }
+    }
+
+    /// Waits until there may be something to write; `false` when nothing can come any more.
+    async fn has_reason(&mut self) -> bool {
+        let (due, refresh) = (self.begun + PATIENCE, self.written + self.refresh);
+        tokio::select! {
+            changed = self.changed() => changed.is_ok(),
+            () = sleep_until(refresh) => true,
+            () = sleep_until(due), if Instant::now() < due => true,
+        }
+    }
+
+    /// A status that is as it should be needs no look before the next refresh.
+    fn count_as_written(&mut self) {
+        if self.is_old() {
+            self.written = Instant::now();
+        }
+    }
+
+    fn is_old(&self) -> bool {
+        self.written.elapsed() >= self.refresh
+    }
+
+    fn succeeded(&mut self) {
+        if self.failures > 0 {
+            info!(object = %self.key, "RouteAgent is written again");
+        }
+        (self.written, self.failures) = (Instant::now(), 0);
+    }
+
+    async fn failed(&mut self, error: &ApiError) {
+        if self.failures == 0 {
+            warn!(object = %self.key, %error, "RouteAgent cannot be written, trying again");
+        }
+        let delay = (FIRST_DELAY * 2_u32.saturating_pow(self.failures.min(6))).min(LAST_DELAY);
+        self.failures = self.failures.saturating_add(1);
+        sleep(delay).await;
+        self.sources.state.mark_changed();
     }
 
     async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
@@ -114,7 +131,7 @@ impl Publisher {
     }
 
     /// The object, if it has to be written. Never before the present one was read: it holds what was saved.
-    fn wanted(&mut self, stale: bool) -> Option<RouteAgent> {
+    fn wanted(&mut self) -> Option<RouteAgent> {
         if !self.sources.own.borrow_and_update().is_complete() {
             return None;
         }
@@ -143,7 +160,7 @@ impl Publisher {
                 .all(|(name, value)| annotated.and_then(|all| all.get(name)) == Some(value));
             same && !is_news(&live.status, &object.status)
         });
-        (!same || stale).then_some(object)
+        (!same || self.is_old()).then_some(object)
     }
 
     fn object(&self, status: RouteAgentStatus, saved: &Saved) -> RouteAgent {

@@ -14,7 +14,7 @@ use subm_types::{CidrSet, ClusterId};
 /// The port of the admin endpoints where none is set: that of the Go implementation's profiler.
 const DEFAULT_ADMIN_PORT: u16 = 32782;
 /// COMPAT: the interval is given in minutes here, other than to the gateway.
-const INTERVAL_UNIT: Duration = Duration::from_secs(60);
+const INTERVAL_UNIT: Duration = Duration::from_mins(1);
 const DEFAULT_LOSSES: u32 = 5;
 
 /// What was given, as it was given. Nothing is checked yet, so that every error can be told.
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(settings.plugin, NetworkPlugin::Known("generic"));
         assert_eq!(settings.cluster_cidrs.to_string(), "10.1.0.0/16, fd01::/48");
         let check = settings.health_check.unwrap();
-        assert_eq!((check.sample_interval, check.losses.get()), (Duration::from_secs(60), 5));
+        assert_eq!((check.sample_interval, check.losses.get()), (Duration::from_mins(1), 5));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Node as ApiNode;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use subm_api::{Cluster, Endpoint, RouteAgent, names};
-use subm_kube::{Access, Connection, Event, Key, Objects, Watch, Writer};
+use subm_kube::{Connection, Event, Key, Objects, Watch, Writer};
 use subm_probe::{Pace, Target};
 use subm_runtime::icmp::Prober;
 use subm_runtime::{Admin, Converger, Readiness, Report, Shutdown, Starting, Task};
@@ -29,10 +29,10 @@ const INPUTS: usize = 256;
 const ARRIVALS: u32 = 200;
 const MANAGER: &str = "submariner-routeagent";
 
-pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
+/// Runs over a connection to the cluster's API until the end is asked for, in the network namespace of the calling
+/// thread. What is in the kernel stays there.
+pub async fn serve(settings: Settings, home: Connection, shutdown: Shutdown) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), ?settings, "route agent starts");
-    let shutdown = Shutdown::on_signal().context("signals cannot be heard")?;
-    let home = Access::home(settings.kubeconfig.as_deref(), &settings.namespace).await?.connect()?;
     let readiness = Readiness::default();
     let (inputs, received) = mpsc::channel(INPUTS);
     let (state_sender, state) = watch::channel(State::default());
@@ -50,30 +50,16 @@ pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
     let own_key = Key::new(&settings.namespace, names::route_agent_object_name(&settings.node.0));
     let publisher = publisher(&home, &settings, own_key.clone(), sources);
     let (admin, latency) = admin(&settings, &readiness, &converger, &prober, (&state, &seen));
+    let own_object = own_object(home.clone(), own_key, own_sender, (seen, inputs.clone()));
+    let _watches = watches(&home, &inputs);
     let _tasks = [
-        Task::spawn(
-            "endpoints",
-            Watch::<Endpoint>::namespaced(&home)
-                .forward(inputs.clone(), |event| Input::Endpoints(Box::new(event))),
-        ),
-        Task::spawn(
-            "clusters",
-            Watch::<Cluster>::namespaced(&home)
-                .forward(inputs.clone(), |event| Input::Clusters(Box::new(event))),
-        ),
-        Task::spawn(
-            "nodes",
-            Watch::<ApiNode>::all(&home)
-                .trim(trim)
-                .forward(inputs.clone(), |event| Input::Nodes(Box::new(event))),
-        ),
-        Task::spawn("own-object", own_object(home.clone(), own_key, own_sender, (seen, inputs.clone()))),
+        Task::spawn("own-object", own_object),
         Task::spawn("facts", facts(converger.clone(), inputs)),
         Task::spawn("publish", publisher.run()),
         Task::spawn("latency", measure(state, converger.report(), latency)),
         admin,
     ];
-    let mut planner = Planner {
+    let planner = Planner {
         starting: Some(readiness.wait_for("the first plan")),
         health_check: settings.health_check,
         converger,
@@ -81,12 +67,32 @@ pub(crate) async fn serve(settings: Settings) -> anyhow::Result<()> {
         state: state_sender,
         problems: Vec::new(),
     };
-    let view = AgentView::new(settings);
+    plan_until(shutdown, AgentView::new(settings), received, planner).await;
+    Ok(())
+}
+
+async fn plan_until(
+    shutdown: Shutdown,
+    view: AgentView,
+    inputs: mpsc::Receiver<Input>,
+    mut planner: Planner,
+) {
     tokio::select! {
-        () = subm_runtime::view::run(view, received, move |view| planner.publish(view)) => {}
+        () = subm_runtime::view::run(view, inputs, move |view| planner.publish(view)) => {}
         () = shutdown.requested() => info!("route agent ends and leaves the kernel as it is"),
     }
-    Ok(())
+}
+
+fn watches(home: &Connection, inputs: &mpsc::Sender<Input>) -> [Task; 3] {
+    let endpoints = Watch::<Endpoint>::namespaced(home);
+    let clusters = Watch::<Cluster>::namespaced(home);
+    let nodes = Watch::<ApiNode>::all(home).trim(trim);
+    let to = || inputs.clone();
+    [
+        Task::spawn("endpoints", endpoints.forward(to(), |event| Input::Endpoints(Box::new(event)))),
+        Task::spawn("clusters", clusters.forward(to(), |event| Input::Clusters(Box::new(event)))),
+        Task::spawn("nodes", nodes.forward(to(), |event| Input::Nodes(Box::new(event)))),
+    ]
 }
 
 /// Hands what follows from the view to those who make it so.

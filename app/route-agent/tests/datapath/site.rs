@@ -1,0 +1,316 @@
+//! A cluster of a worker with a pod and a gateway, a remote cluster that is one host, and the cluster's API.
+//!
+//! ```text
+//! pod 10.1.1.2 -- cni0 worker eth0 172.18.0.3 -- 172.18.0.2 eth0 gateway vxlan-tunnel 10.2.0.9 -- remote 10.2.0.5
+//! ```
+
+use std::future::Future;
+use std::net::Ipv4Addr;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use ipnet::{IpNet, Ipv4Net};
+use serde_json::{Value, json};
+use subm_apiserver::{ApiServer, Credential, Link};
+use subm_kernel::Kernel;
+use subm_kube::Connection;
+use subm_lab::{EchoServer, Ground, Host, Veth};
+use subm_plan::nft::{
+    AddressTest, At, Chain, ChainName, Hook, HookType, Match, Policy, Rule as NftRule, Side, Table, Verdict,
+    priority,
+};
+use subm_plan::numbers::{METRIC, RULE_CABLE, TABLE_CABLE};
+use subm_plan::{
+    NodePlan, NodeState, Owner, Route, RouteKey, RouteProtocol, Rule, RuleSelector, Scope, World, diff,
+};
+use subm_runtime::Shutdown;
+use subm_types::Family;
+use submariner_route_agent::{Arguments, Settings, serve};
+
+const NAMESPACE: &str = "submariner-operator";
+
+pub(crate) struct Site {
+    pub(crate) worker: Host,
+    pub(crate) gateway: Host,
+    pub(crate) pod: Host,
+    api: ApiServer,
+    _remote: Host,
+    _echo: EchoServer,
+}
+
+/// Runs a test on a thread with network and mount namespaces of its own.
+pub(crate) fn in_own_world(test: impl Future<Output = ()> + Send + 'static) {
+    let world = move || {
+        Ground::of_thread().unwrap();
+        subm_runtime::telemetry::start(subm_runtime::Verbosity::Normal).unwrap_or_default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(test);
+    };
+    let ended = std::thread::spawn(world).join();
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+impl Site {
+    pub(crate) async fn build() -> Self {
+        let (worker, gateway) =
+            (Host::create("worker").await.unwrap(), Host::create("gateway").await.unwrap());
+        let (pod, remote) = (Host::create("pod").await.unwrap(), Host::create("remote").await.unwrap());
+        lay((&worker, "eth0", "172.18.0.3/24"), (&gateway, "eth0", "172.18.0.2/24")).await;
+        lay((&worker, "cni0", "10.1.1.1/24"), (&pod, "eth0", "10.1.1.2/24")).await;
+        lay((&gateway, "vxlan-tunnel", "10.2.0.9/32"), (&remote, "cable", "10.2.0.5/16")).await;
+        gateway.add_bridge("cni0", 1500).await.unwrap();
+        gateway.add_address("cni0", net("10.1.0.1/24")).await.unwrap();
+        route(&pod, "0.0.0.0/0", "10.1.1.1").await;
+        route(&worker, "0.0.0.0/0", "172.18.0.2").await;
+        route(&gateway, "10.1.1.0/24", "172.18.0.3").await;
+        route(&remote, "10.1.0.0/16", "10.2.0.9").await;
+        worker.forward_packets().unwrap();
+        worker.sysctl("net/ipv4/conf/eth0/rp_filter", "1").unwrap();
+        for node in [&worker, &gateway] {
+            put(node, &Scope::of(Owner("cni"), RouteProtocol(91), &[]), &masquerade());
+        }
+        put(&gateway, &Scope::gateway(), &cable());
+        let echo = EchoServer::start().unwrap();
+        echo.serve(&remote).unwrap();
+        Self { worker, gateway, pod, api: api(), _remote: remote, _echo: echo }
+    }
+
+    /// Starts the daemon on a node.
+    pub(crate) fn start(&self, node: &Host) -> Agent {
+        let some = |text: &str| Some(text.to_owned());
+        let given = Arguments {
+            node_name: Some(format!("east-{}", node.name())),
+            cluster_id: some("east"),
+            namespace: some(NAMESPACE),
+            cluster_cidr: some("10.1.0.0/16"),
+            service_cidr: some("100.1.0.0/16"),
+            profile_port: some("0"),
+            ..Arguments::default()
+        };
+        let settings = Settings::try_from(given).unwrap();
+        let api = self.api.service_as("admin");
+        let shutdown = Shutdown::default();
+        let asked = shutdown.clone();
+        let body = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let client = kube::Client::new(api, NAMESPACE);
+                serve(settings, Connection::over(client, "https://home", NAMESPACE), asked).await.unwrap();
+            });
+        };
+        Agent { thread: Some(node.spawn("route-agent", body).unwrap()), shutdown }
+    }
+
+    /// Waits until something is so.
+    pub(crate) fn until(&self, holds: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !holds(self) {
+            let agents = || self.api.store().list("routeagents.submariner.io", None);
+            assert!(begun.elapsed() < Duration::from_secs(20), "{:#?}", agents());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn route_agent(&self, node: &str) -> Value {
+        self.api.store().get("routeagents.submariner.io", NAMESPACE, node).unwrap_or_default()
+    }
+
+    pub(crate) fn status(&self, node: &str) -> Value {
+        self.route_agent(node)["status"].clone()
+    }
+
+    pub(crate) fn condition(&self, node: &str, kind: &str) -> String {
+        let status = self.status(node);
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let found = conditions.iter().find(|condition| condition["type"] == kind);
+        found.and_then(|condition| condition["status"].as_str()).unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn saved_sysctls(&self, node: &str) -> Value {
+        let object = self.route_agent(node);
+        let text =
+            object["metadata"]["annotations"]["submariner.io/saved-sysctls"].as_str().unwrap_or_default();
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    pub(crate) fn delete_endpoint(&self, cluster: &str) {
+        let store = self.api.store();
+        for object in store.list("endpoints.submariner.io", Some(NAMESPACE)) {
+            if object["spec"]["cluster_id"] == cluster {
+                let name = object["metadata"]["name"].as_str().unwrap();
+                store.delete("endpoints.submariner.io", NAMESPACE, name).unwrap();
+            }
+        }
+    }
+
+    /// The API is not to be reached any more.
+    pub(crate) fn cut_off(&self) {
+        self.api.faults().set_link(Link::Refused);
+        self.api.faults().cut_watches();
+    }
+}
+
+/// A running daemon; it ends when this is dropped.
+pub(crate) struct Agent {
+    shutdown: Shutdown,
+    thread: Option<JoinHandle<Result<(), subm_lab::LabError>>>,
+}
+
+impl Agent {
+    /// Ends it and waits for that.
+    pub(crate) fn stop(mut self) {
+        self.shutdown.request();
+        self.thread.take().unwrap().join().unwrap().unwrap();
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.shutdown.request();
+    }
+}
+
+/// Kinds of objects that somebody may delete.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Routes,
+    Rules,
+    Table,
+    Addresses,
+    Forwarding,
+    Neighbours,
+    Link,
+}
+
+pub(crate) const KINDS: [Kind; 7] =
+    [Kind::Routes, Kind::Rules, Kind::Table, Kind::Addresses, Kind::Forwarding, Kind::Neighbours, Kind::Link];
+
+/// Deletes everything of a kind that the daemon has on a host.
+pub(crate) fn delete(host: &Host, kind: Kind) {
+    let own = state(host).own;
+    let rest = match kind {
+        Kind::Routes => NodePlan { routes: [].into(), ..own },
+        Kind::Rules => NodePlan { rules: [].into(), ..own },
+        Kind::Table => NodePlan { table: None, ..own },
+        Kind::Addresses => NodePlan { addresses: [].into(), ..own },
+        Kind::Forwarding => NodePlan { fdb: [].into(), ..own },
+        Kind::Neighbours => NodePlan { neighbours: [].into(), ..own },
+        Kind::Link => NodePlan { links: [].into(), ..own },
+    };
+    put(host, &Scope::route_agent(), &rest);
+}
+
+/// What the daemon has on a host.
+pub(crate) fn state(host: &Host) -> NodeState {
+    let look = || Kernel::open().unwrap().observe(&Scope::route_agent(), &NodePlan::default()).unwrap();
+    host.enter(look).unwrap()
+}
+
+fn put(host: &Host, scope: &Scope, plan: &NodePlan) {
+    let change = || {
+        let mut kernel = Kernel::open().unwrap();
+        let steps = diff(&kernel.observe(scope, plan).unwrap(), plan);
+        kernel.apply(scope, &steps)
+    };
+    let applied = host.enter(change).unwrap();
+    assert!(applied.failures.is_empty(), "{:?}", applied.failures);
+}
+
+pub(crate) async fn remove_address(host: &Host, link: &str, address: IpNet) {
+    let netlink = host.netlink().unwrap();
+    netlink.del_address(link, address.addr(), address.prefix_len()).await.unwrap();
+}
+
+async fn lay(here: (&Host, &str, &str), there: (&Host, &str, &str)) {
+    let veth = Veth { here: (here.0, here.1), there: (there.0, there.1), mtu: 1500 };
+    veth.lay().await.unwrap();
+    for (host, link, address) in [here, there] {
+        host.add_address(link, net(address)).await.unwrap();
+    }
+}
+
+async fn route(host: &Host, to: &str, via: &str) {
+    let (to, via): (Ipv4Net, Ipv4Addr) = (to.parse().unwrap(), via.parse().unwrap());
+    host.add_route(to, via).await.unwrap();
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+/// What common network plug-ins do to packets that leave the cluster.
+fn masquerade() -> NodePlan {
+    let scope = Scope::of(Owner("cni"), RouteProtocol(91), &[]);
+    let pods = net("10.1.0.0/16");
+    let matches = [
+        Match::Address(Side::Source, AddressTest::Net(pods)),
+        Match::Address(Side::Destination, AddressTest::NotNet(pods)),
+    ];
+    let hook =
+        Hook { kind: HookType::Nat, at: At::Postrouting, priority: priority::SRCNAT, policy: Policy::Accept };
+    let rules = vec![NftRule::new(matches, Verdict::Masquerade, "to the outside")];
+    let mut table = Table::new(scope.table);
+    table.chains.insert(ChainName("masquerade".to_owned()), Chain { hook: Some(hook), rules });
+    NodePlan { table: Some(table), ..NodePlan::default() }
+}
+
+/// What the gateway daemon would have: the way into the cable.
+fn cable() -> NodePlan {
+    let mut plan = NodePlan::default();
+    let rule = Rule {
+        family: Family::V4,
+        priority: RULE_CABLE,
+        selector: RuleSelector::default(),
+        table: TABLE_CABLE,
+    };
+    plan.rules.insert(rule);
+    let key = RouteKey { table: TABLE_CABLE, dst: net("10.2.0.0/16"), metric: METRIC };
+    plan.routes.insert(key, Route::dev("vxlan-tunnel".parse().unwrap()));
+    plan
+}
+
+fn api() -> ApiServer {
+    let api = ApiServer::builder().credentials([Credential::admin("admin")]).build();
+    let store = api.store();
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    store.create(namespace).unwrap();
+    for (name, address) in [("east-gateway", "172.18.0.2"), ("east-worker", "172.18.0.3")] {
+        let labels = json!({"kubernetes.io/hostname": name});
+        let addresses = json!([{"type": "InternalIP", "address": address}]);
+        let node = json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
+            "status": {"addresses": addresses},
+        });
+        store.create(node.clone()).unwrap();
+        store.replace_status(node).unwrap();
+    }
+    for (cluster, hostname, address, nets, probe) in [
+        ("east", "east-gateway", "172.18.0.2", ["10.1.0.0/16", "100.1.0.0/16"], "10.1.0.1"),
+        ("west", "west-gateway", "172.19.0.2", ["10.2.0.0/16", "100.2.0.0/16"], "10.2.0.5"),
+    ] {
+        store.create(endpoint(cluster, hostname, address, (&nets, probe))).unwrap();
+        let cluster = json!({
+            "apiVersion": "submariner.io/v1", "kind": "Cluster",
+            "metadata": {"name": cluster, "namespace": NAMESPACE},
+            "spec": {
+                "cluster_id": cluster, "color_codes": ["blue"], "cluster_cidr": [nets[0]],
+                "service_cidr": [nets[1]], "global_cidr": [],
+            },
+        });
+        store.create(cluster).unwrap();
+    }
+    api
+}
+
+fn endpoint(cluster: &str, hostname: &str, address: &str, (nets, probe): (&[&str], &str)) -> Value {
+    let cable = format!("submariner-cable-{cluster}-{}", address.replace('.', "-"));
+    json!({
+        "apiVersion": "submariner.io/v1", "kind": "Endpoint",
+        "metadata": {"name": format!("{cluster}-{cable}"), "namespace": NAMESPACE},
+        "spec": {
+            "cluster_id": cluster, "cable_name": cable, "hostname": hostname, "subnets": nets,
+            "private_ip": address, "public_ip": "", "nat_enabled": false, "backend": "vxlan",
+            "healthCheckIP": probe, "backend_config": {"udp-port": "4500"},
+        },
+    })
+}
