@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// How long the inputs that follow the first one are gathered into one more plan.
-pub const FOLLOWERS: Duration = Duration::from_millis(50);
+/// How long the inputs that follow the first one are gathered into one more plan. A new member is a Cluster and, some
+/// milliseconds later, an Endpoint: what gathers longer than a plan takes keeps its first packet waiting.
+pub const FOLLOWERS: Duration = Duration::from_millis(10);
 
 /// Whether an input changed what plans are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
