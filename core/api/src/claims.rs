@@ -26,6 +26,11 @@ impl Claims {
     pub fn all(&self) -> CidrSet {
         self.service.union(&self.pod).union(&self.global)
     }
+
+    /// The addresses by which other clusters reach it: with Globalnet those alone, because the others may be anybody's.
+    pub fn reachable(&self) -> CidrSet {
+        if self.global.is_empty() { self.service.union(&self.pod) } else { self.global.clone() }
+    }
 }
 
 impl TryFrom<&Cluster> for Claims {

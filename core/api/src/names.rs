@@ -58,6 +58,16 @@ pub fn endpoint_object_name(spec: &EndpointSpec) -> Result<String, Unnamed> {
     Ok(ensure_valid_name(&format!("{}-{}", spec.cluster_id, spec.cable_name)))
 }
 
+/// Tells whether an Endpoint object of this name can be that cluster's, and no other's.
+///
+/// INVARIANT: no name passes for two cluster ids, or one member could occupy a name that another needs. The name ends
+/// in an address, which no cluster id can imitate because `submariner-cable` has letters beyond `f`.
+pub fn is_endpoint_object_name(cluster: &str, name: &str) -> bool {
+    let address = name.strip_prefix(&format!("{cluster}-submariner-cable-{cluster}-"));
+    let digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c) || c == '-';
+    address.is_some_and(|address| !address.is_empty() && address.chars().all(digit))
+}
+
 /// The name of a Gateway object, from the node's host name.
 pub fn gateway_object_name(hostname: &str) -> String {
     ensure_valid_name(hostname)
@@ -146,6 +156,8 @@ mod tests {
             let spec =
                 EndpointSpec { cluster_id: cluster.into(), cable_name: name, ..EndpointSpec::default() };
             assert_eq!(endpoint_object_name(&spec).as_deref(), Ok(object));
+            assert!(is_endpoint_object_name(cluster, object), "{object}");
+            assert!(!is_endpoint_object_name("b", object), "{object}");
             assert_eq!(cluster_object_name(&id), cluster);
         }
         assert_eq!(

@@ -1,20 +1,18 @@
-//! Which Endpoint of each other cluster may be taken over.
+//! Which other clusters, and which Endpoint of each, may be taken over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use subm_api::{Claims, Endpoint};
+use subm_api::{Claims, Cluster, Endpoint, names};
 use subm_types::{CidrSet, Problem};
 
-use crate::object::{is_kept, name_of, origin, problem, uid_of};
+use crate::object::{Synced, is_kept, name_of, origin, problem, uid_of};
 use crate::sides::Sides;
 
 /// An Endpoint that is right by itself.
 pub(crate) struct Candidate<'a> {
     pub(crate) object: &'a Endpoint,
     pub(crate) endpoint: subm_types::Endpoint,
-    /// When the cluster joined, in seconds since the Unix epoch: a takeover does not change its turn.
-    pub(crate) joined: i64,
 }
 
 impl Candidate<'_> {
@@ -47,6 +45,9 @@ pub(crate) fn check(
         sides.home_endpoints.get(name_of(object)).filter(|have| origin(**have) != Some(cluster))
     {
         return Err(one(taken(object, *have)));
+    }
+    if !names::is_endpoint_object_name(cluster, name_of(object)) {
+        return Err(one(unexpected_name(object, cluster)));
     }
     let endpoint = subm_types::Endpoint::try_from(object)?;
     let Some(claims) = claims else {
@@ -97,11 +98,57 @@ fn one(problem: Problem) -> Vec<Problem> {
     vec![problem]
 }
 
+/// The problem of an object whose name is not that of its cluster's, but may be another's.
+pub(crate) fn unexpected_name<K: Synced>(object: &K, cluster: &str) -> Problem {
+    let what = format!("the {} of {cluster:?} has another name", K::KIND);
+    problem("UnexpectedName", object, "metadata.name", what, "delete that object on the hub")
+}
+
 /// The problem of an object on the hub that would replace one at home that is no copy of it.
-pub(crate) fn taken<K: crate::object::Synced>(object: &K, have: &K) -> Problem {
+pub(crate) fn taken<K: Synced>(object: &K, have: &K) -> Problem {
     let owner = origin(have).unwrap_or("this cluster");
     let what = format!("an object of this name at home belongs to {owner}");
     problem("NameTaken", object, "metadata.name", what, "delete that object on the hub")
+}
+
+/// A cluster that may be taken over if its networks are nobody else's.
+pub(crate) struct Applicant<'a> {
+    /// Its Cluster on the hub; none while the copy at home stands for one that the hub lost.
+    pub(crate) cluster: Option<&'a Cluster>,
+    /// The Endpoint to follow.
+    pub(crate) endpoint: Option<Candidate<'a>>,
+    /// Every network that it says is its own, and every one that is reached through its Endpoint.
+    pub(crate) nets: CidrSet,
+    /// When it joined, in seconds since the Unix epoch: a takeover does not change its turn.
+    pub(crate) joined: i64,
+}
+
+impl Applicant<'_> {
+    /// The problem of overlapping another cluster.
+    fn overlap(&self, net: IpNet, have: IpNet, other: &str) -> Option<Problem> {
+        let what = format!("{net} overlaps {have} of cluster {other}");
+        let of_cluster = self.cluster.map(|cluster| overlapping(cluster, net, what.clone()));
+        let of_endpoint = || {
+            let object = self.endpoint.as_ref()?.object;
+            Some(problem("OverlappingCIDR", object, "spec.subnets", what, OVERLAP_REMEDY))
+        };
+        of_cluster.or_else(of_endpoint)
+    }
+}
+
+/// The problem of a Cluster with a network that is somebody else's.
+pub(crate) fn overlapping(cluster: &Cluster, net: IpNet, what: String) -> Problem {
+    let spec = &cluster.spec;
+    let lists = [
+        ("spec.global_cidr", &spec.global_cidr),
+        ("spec.service_cidr", &spec.service_cidr),
+        ("spec.cluster_cidr", &spec.cluster_cidr),
+    ];
+    let set =
+        |list: &[String]| -> CidrSet { list.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect() };
+    let field =
+        lists.iter().find(|(_, list)| set(list).overlap(&net).is_some()).map_or("spec", |(field, _)| field);
+    problem("OverlappingCIDR", cluster, field, what, OVERLAP_REMEDY)
 }
 
 /// What each other cluster has at home now, so that nobody else takes it.
@@ -111,11 +158,10 @@ pub(crate) struct Reservations<'a> {
 }
 
 impl<'a> Reservations<'a> {
-    /// Takes in a copy at home that stands.
-    pub(crate) fn add(&mut self, cluster: &'a str, copy: &Endpoint) {
-        let nets: CidrSet = copy.spec.subnets.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect();
+    /// Takes in the networks of a copy at home that stands.
+    pub(crate) fn add(&mut self, cluster: &'a str, nets: &CidrSet) {
         let all = self.by_cluster.entry(cluster).or_default();
-        *all = all.union(&nets);
+        *all = all.union(nets);
     }
 
     fn covers(&self, cluster: &str, nets: &CidrSet) -> bool {
@@ -135,46 +181,45 @@ impl<'a> Reservations<'a> {
     }
 }
 
-/// The outcome of [`accept`]: one candidate of each cluster, and what kept the others out.
-pub(crate) type Accepted<'a> = (BTreeMap<&'a str, Candidate<'a>>, Vec<Problem>);
+/// The outcome of [`accept`]: the clusters that are taken over, and what kept the others out.
+pub(crate) type Accepted<'a> = (BTreeMap<&'a str, Applicant<'a>>, Vec<Problem>);
 
-/// Accepts the candidates, one of each cluster, that do not overlap another cluster's.
+type Queue<'a> = Vec<(&'a str, Applicant<'a>)>;
+
+/// Accepts the clusters whose networks do not overlap another's.
 ///
-/// What is at home already stays; then the cluster that has been on the hub for longer goes first; then the name decides. A cluster
-/// that moves to other networks frees its earlier ones for the rest.
+/// What is at home already stays; then one that has an Endpoint goes before one that has none; then the one that has
+/// been on the hub for longer; then the name decides. A cluster that moves to other networks frees its earlier ones
+/// for the rest.
 pub(crate) fn accept<'a>(
-    candidates: BTreeMap<&'a str, Candidate<'a>>,
+    applicants: BTreeMap<&'a str, Applicant<'a>>,
     mut reserved: Reservations<'a>,
 ) -> Accepted<'a> {
-    let covers = |(cluster, candidate): &(&str, Candidate<'_>)| {
-        reserved.covers(cluster, &candidate.endpoint.subnet_set())
+    let turn = |(cluster, applicant): &(&'a str, Applicant<'_>)| {
+        (applicant.endpoint.is_none(), applicant.joined, *cluster)
     };
-    let (mut waiting, mut newcomers): (Vec<_>, Vec<_>) = candidates.into_iter().partition(covers);
-    let age =
-        |(_, candidate): &(&str, Candidate<'_>)| (candidate.joined, name_of(candidate.object).to_owned());
-    waiting.sort_by_cached_key(age);
-    newcomers.sort_by_cached_key(age);
+    let mut queue: Queue<'a> = applicants.into_iter().collect();
+    queue.sort_by_key(turn);
+    let (waiting, mut newcomers): (Queue<'_>, Queue<'_>) =
+        queue.into_iter().partition(|(cluster, applicant)| reserved.covers(cluster, &applicant.nets));
     let mut accepted = BTreeMap::new();
     // Copies that overlap each other from earlier on must not lock each other out: the oldest of them goes first.
     let mut passed_over: BTreeSet<&str> = waiting.iter().map(|(cluster, _)| *cluster).collect();
     let mut refused = Vec::new();
-    for (cluster, candidate) in waiting {
-        let nets = candidate.endpoint.subnet_set();
-        if reserved.conflict(cluster, &nets, &passed_over).is_some() {
-            refused.push((cluster, candidate));
+    for (cluster, applicant) in waiting {
+        if reserved.conflict(cluster, &applicant.nets, &passed_over).is_some() {
+            refused.push((cluster, applicant));
         } else {
             passed_over.remove(cluster);
-            reserved.by_cluster.insert(cluster, nets);
-            accepted.insert(cluster, candidate);
+            reserved.by_cluster.insert(cluster, applicant.nets.clone());
+            accepted.insert(cluster, applicant);
         }
     }
     refused.append(&mut newcomers);
     let refused = settle(refused, &mut reserved, &mut accepted);
-    let problems = refused.iter().filter_map(|(cluster, candidate)| {
-        let (other, have, net) =
-            reserved.conflict(cluster, &candidate.endpoint.subnet_set(), &BTreeSet::new())?;
-        let what = format!("{net} overlaps {have} of cluster {other}");
-        Some(problem("OverlappingCIDR", candidate.object, "spec.subnets", what, OVERLAP_REMEDY))
+    let problems = refused.iter().filter_map(|(cluster, applicant)| {
+        let (other, have, net) = reserved.conflict(cluster, &applicant.nets, &BTreeSet::new())?;
+        applicant.overlap(net, have, other)
     });
     let problems = problems.collect();
     (accepted, problems)
@@ -182,20 +227,19 @@ pub(crate) fn accept<'a>(
 
 /// Accepts newcomers until none fits any more, because each one that moves away makes room.
 fn settle<'a>(
-    mut waiting: Vec<(&'a str, Candidate<'a>)>,
+    mut waiting: Queue<'a>,
     reserved: &mut Reservations<'a>,
-    accepted: &mut BTreeMap<&'a str, Candidate<'a>>,
-) -> Vec<(&'a str, Candidate<'a>)> {
+    accepted: &mut BTreeMap<&'a str, Applicant<'a>>,
+) -> Queue<'a> {
     loop {
         let before = waiting.len();
         let mut refused = Vec::new();
-        for (cluster, candidate) in waiting {
-            let nets = candidate.endpoint.subnet_set();
-            if reserved.conflict(cluster, &nets, &BTreeSet::new()).is_some() {
-                refused.push((cluster, candidate));
+        for (cluster, applicant) in waiting {
+            if reserved.conflict(cluster, &applicant.nets, &BTreeSet::new()).is_some() {
+                refused.push((cluster, applicant));
             } else {
-                reserved.by_cluster.insert(cluster, nets);
-                accepted.insert(cluster, candidate);
+                reserved.by_cluster.insert(cluster, applicant.nets.clone());
+                accepted.insert(cluster, applicant);
             }
         }
         if refused.len() == before {

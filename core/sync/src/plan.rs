@@ -17,9 +17,9 @@ use crate::{own as ours, remote, withdrawal};
 /// the last snapshot that was seen; at the start, a partial one. Nothing at all is decided while home is partial.
 /// Repeated rounds settle: after at most three a call with the result of the last one decides nothing more.
 ///
-/// Which copies exist at home: of each other member its Cluster, and one Endpoint: of those on the hub that can be
-/// read, lie inside that member's Cluster and overlap neither us nor another member, the one with the highest epoch,
-/// or among those without one the newest. A refused Endpoint is a problem, and an earlier copy of it stays.
+/// Which copies exist at home: of each other member whose networks overlap neither ours nor another member's, its
+/// Cluster and one Endpoint: of those on the hub that can be read and lie inside that Cluster, the one with the highest
+/// epoch, or among those without one the newest. What is refused is a problem, and an earlier copy of it stays.
 pub fn plan(hub: &Snapshot, home: &Snapshot, own: &Own) -> SyncPlan {
     if home.completeness == Completeness::Partial {
         return SyncPlan::default();

@@ -6,7 +6,9 @@ use ipnet::IpNet;
 use subm_api::{Claims, Cluster, ClusterSpec, Endpoint, EndpointSpec, keys, names};
 use subm_types::{CidrSet, ClusterId, Problem};
 
-use crate::acceptance::{Candidate, Reservations, accept, check, stands_in, taken};
+use crate::acceptance::{
+    Applicant, Candidate, Reservations, accept, check, overlapping, stands_in, taken, unexpected_name,
+};
 use crate::change::Change;
 use crate::object::{Synced, copy_of, delete, is_kept, name_of, origin, problem, uid_of, write};
 use crate::own::Copies;
@@ -46,23 +48,22 @@ pub(crate) fn plan(sides: &Sides<'_>, trust: HubTrust) -> RemotePlan {
         return out;
     }
     let lost = trust == HubTrust::Lost;
-    let mut candidates = BTreeMap::new();
+    let mut applicants = BTreeMap::new();
     let mut reserved = Reservations::default();
     for (id, member) in &mut members {
-        member.claims = claims(sides, member, &mut out.problems);
-        for copy in member.home_endpoints.iter().filter(|copy| !withdrawn(trust, member, copy)) {
-            reserved.add(id, copy);
-        }
-        if let Some(best) = best(sides, member, &protected, lost, &mut out.problems) {
-            candidates.insert(*id, best);
+        member.claims = claims(sides, member, &protected, &mut out.problems);
+        reserve(&mut reserved, trust, id, member);
+        if let Some(applicant) = applicant(sides, member, &protected, lost, &mut out.problems) {
+            applicants.insert(*id, applicant);
         }
     }
-    let (accepted, mut overlaps) = accept(candidates, reserved);
+    let (accepted, mut overlaps) = accept(applicants, reserved);
     out.problems.append(&mut overlaps);
     for (id, member) in &members {
         let mut step = Step { sides, trust, id, member, out: &mut out };
-        step.clusters();
-        step.endpoints(accepted.get(id));
+        let applicant = accepted.get(id);
+        step.clusters(applicant.and_then(|applicant| applicant.cluster));
+        step.endpoints(applicant.and_then(|applicant| applicant.endpoint.as_ref()));
     }
     out
 }
@@ -90,14 +91,7 @@ fn members<'a>(sides: &Sides<'a>, problems: &mut Vec<Problem>) -> Members<'a> {
         if expected.as_deref() == Some(name_of(cluster)) {
             members.entry(id).or_default().hub_cluster = Some(cluster);
         } else {
-            let what = format!("the Cluster of {id:?} has another name");
-            problems.push(problem(
-                "UnexpectedName",
-                cluster,
-                "metadata.name",
-                what,
-                "delete that object on the hub",
-            ));
+            problems.push(unexpected_name(cluster, id));
         }
     }
     for (id, endpoint) in foreign(sides, &sides.hub_endpoints) {
@@ -146,7 +140,12 @@ fn own_networks_unknown(sides: &Sides<'_>) -> Problem {
 }
 
 /// The networks that a member says are its own, as far as its word can be taken.
-fn claims(sides: &Sides<'_>, member: &Member<'_>, problems: &mut Vec<Problem>) -> Option<Claims> {
+fn claims(
+    sides: &Sides<'_>,
+    member: &Member<'_>,
+    protected: &CidrSet,
+    problems: &mut Vec<Problem>,
+) -> Option<Claims> {
     let Some(cluster) = member.hub_cluster else {
         let kept = member.home_clusters.iter().find(|copy| is_kept(**copy))?;
         return Claims::try_from(*kept).ok();
@@ -162,7 +161,55 @@ fn claims(sides: &Sides<'_>, member: &Member<'_>, problems: &mut Vec<Problem>) -
         problems.push(taken(cluster, *have));
         return None;
     }
-    Claims::try_from(cluster).map_err(|mut found| problems.append(&mut found)).ok()
+    let claims = Claims::try_from(cluster).map_err(|mut found| problems.append(&mut found)).ok()?;
+    if let Some((ours, net)) = protected.overlap_with(&claims.reachable()) {
+        let what = format!("{net} overlaps {ours} of this cluster");
+        problems.push(overlapping(cluster, net, what));
+        return None;
+    }
+    Some(claims)
+}
+
+/// Reserves what a member has at home. One without any Endpoint reserves nothing: nobody is reached through it.
+fn reserve<'a>(reserved: &mut Reservations<'a>, trust: HubTrust, id: &'a str, member: &Member<'_>) {
+    let copies: Vec<_> =
+        member.home_endpoints.iter().filter(|copy| !withdrawn(trust, member, copy)).collect();
+    for copy in &copies {
+        let nets = copy.spec.subnets.iter().filter_map(|text| text.parse::<IpNet>().ok()).collect();
+        reserved.add(id, &nets);
+    }
+    let clusters = member.home_clusters.iter().filter(|_| !copies.is_empty());
+    for claims in clusters.filter_map(|copy| Claims::try_from(*copy).ok()) {
+        reserved.add(id, &claims.reachable());
+    }
+}
+
+fn applicant<'a>(
+    sides: &Sides<'_>,
+    member: &Member<'a>,
+    protected: &CidrSet,
+    lost: bool,
+    problems: &mut Vec<Problem>,
+) -> Option<Applicant<'a>> {
+    if member.claims.is_none() && member.hub_cluster.is_some() {
+        // What is wrong with the Cluster was said; of its Endpoints nothing can be.
+        return None;
+    }
+    let endpoint = best(sides, member, protected, lost, problems);
+    let claims = member.claims.as_ref()?;
+    if member.hub_cluster.is_none() && endpoint.is_none() {
+        return None;
+    }
+    let subnets = endpoint.as_ref().map(|candidate| candidate.endpoint.subnet_set()).unwrap_or_default();
+    let made = member.hub_cluster.and_then(|cluster| cluster.metadata.creation_timestamp.as_ref());
+    let joined = made.map(|time| time.0.as_second());
+    let joined = joined.or_else(|| endpoint.as_ref().map(|candidate| candidate.endpoint.created));
+    Some(Applicant {
+        cluster: member.hub_cluster,
+        nets: claims.reachable().union(&subnets),
+        joined: joined.unwrap_or_default(),
+        endpoint,
+    })
 }
 
 /// Tells whether a copy is certainly without a successor, so that its networks are free.
@@ -178,13 +225,11 @@ fn best<'a>(
     lost: bool,
     problems: &mut Vec<Problem>,
 ) -> Option<Candidate<'a>> {
-    let joined = member.hub_cluster.and_then(|cluster| cluster.metadata.creation_timestamp.as_ref());
-    let joined = joined.map(|time| time.0.as_second());
     let mut best: Option<Candidate<'a>> = None;
     for object in &member.hub_endpoints {
         let checked = check(sides, member.claims.as_ref(), protected, object);
         let candidate = match checked {
-            Ok(endpoint) => Candidate { object, joined: joined.unwrap_or(endpoint.created), endpoint },
+            Ok(endpoint) => Candidate { object, endpoint },
             Err(mut found) => {
                 problems.append(&mut found);
                 continue;
@@ -200,7 +245,7 @@ fn best<'a>(
     });
     let mut stand_ins = stand_ins.filter_map(|object| {
         let endpoint = subm_types::Endpoint::try_from(*object).ok()?;
-        Some(Candidate { object, joined: endpoint.created, endpoint })
+        Some(Candidate { object, endpoint })
     });
     if stand_ins.any(|copy| copy.outranks(&best)) { None } else { Some(best) }
 }
@@ -224,9 +269,8 @@ struct Step<'a, 'b> {
 }
 
 impl Step<'_, '_> {
-    fn clusters(&mut self) {
+    fn clusters(&mut self, followed: Option<&Cluster>) {
         let namespace = self.sides.own.home_namespace.as_str();
-        let followed = self.member.hub_cluster.filter(|_| self.member.claims.is_some());
         if let Some(cluster) = followed {
             let copy = copy_of(cluster, namespace);
             retain(self.out, &copy);

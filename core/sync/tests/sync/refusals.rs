@@ -32,17 +32,17 @@ fn networks_that_overlap_ours_are_refused() {
     let (mut members, mut hub) = clusterset(&["east", "west"]);
     hub.put(go_cluster("evil", 1));
     hub.put(go_endpoint("evil", 1, 66));
-    assert_eq!(members[0].settle(&mut hub), ["OverlappingCIDR", "OverlappingCIDR"]);
+    assert_eq!(members[0].settle(&mut hub), ["OverlappingCIDR"]);
     assert_eq!(members[0].copies(), [endpoint_name("west", 2)]);
     let plan = members[0].plan(&hub);
     assert_eq!(
         plan.problems[0].to_string(),
-        format!(
-            "Endpoint {} field spec.subnets[0]: 10.101.0.0/16 overlaps 10.101.0.0/16 of this cluster; \
-             change the networks of one of the two clusters, or use Globalnet in both",
-            endpoint_name("evil", 66)
-        )
+        "Cluster evil field spec.cluster_cidr: 10.1.0.0/16 overlaps 10.1.0.0/16 of this cluster; \
+         change the networks of one of the two clusters, or use Globalnet in both"
     );
+    hub.clusters.get_mut("evil").unwrap().spec.global_cidr = vec!["242.1.0.0/16".to_owned()];
+    assert_eq!(members[0].settle(&mut hub), ["OverlappingCIDR", "OverlappingCIDR"], "of its Endpoint");
+    assert_eq!(members[0].copies(), [endpoint_name("west", 2)]);
 }
 
 #[test]
@@ -190,4 +190,59 @@ fn copies_that_overlap_from_earlier_on_do_not_lock_each_other_out() {
     hub.endpoints.remove(&endpoint_name("alpha", 50));
     assert_eq!(members[0].settle(&mut hub), ["OverlappingCIDR"]);
     assert_eq!(members[0].copies(), [endpoint_name("alpha", 51), endpoint_name("beta", 60)]);
+}
+
+#[test]
+fn a_cluster_that_claims_what_is_anothers_or_ours_is_not_passed_on_to_our_nodes() {
+    let (mut members, mut hub) = clusterset(&["east", "west"]);
+    for (networks, whose) in [("10.2.5.0/24", "cluster west"), ("10.1.9.0/24", "this cluster")] {
+        let Object::Cluster(mut claim) = go_cluster("evil", 50) else { unreachable!() };
+        claim.spec.cluster_cidr.push(networks.to_owned());
+        hub.clusters.remove("evil");
+        hub.put(Object::Cluster(claim));
+        assert_eq!(members[0].settle(&mut hub), ["OverlappingCIDR"]);
+        assert!(!members[0].home.clusters.contains_key("evil"));
+        let problem = members[0].plan(&hub).problems.remove(0).to_string();
+        assert!(problem.starts_with("Cluster evil field spec.cluster_cidr: "), "{problem}");
+        assert!(problem.contains(whose), "{problem}");
+    }
+    assert_eq!(members[0].copies(), [endpoint_name("west", 2)]);
+}
+
+#[test]
+fn a_cluster_without_an_endpoint_keeps_no_other_out() {
+    let (mut members, mut hub) = clusterset(&["east"]);
+    hub.put(go_cluster("evil", 50));
+    members[0].settle(&mut hub);
+    assert!(members[0].home.clusters.contains_key("evil"));
+    hub.put(go_cluster("go", 50));
+    hub.put(go_endpoint("go", 50, 50));
+    assert_eq!(members[0].settle(&mut hub), ["OverlappingCIDR"]);
+    assert_eq!(members[0].copies(), [endpoint_name("go", 50)]);
+}
+
+#[test]
+fn with_globalnet_only_the_global_networks_count() {
+    let (mut members, mut hub) = clusterset(&["east"]);
+    for (id, global) in [("alpha", "242.1.0.0/16"), ("beta", "242.2.0.0/16")] {
+        let Object::Cluster(mut cluster) = go_cluster(id, 1) else { unreachable!() };
+        cluster.spec.global_cidr = vec![global.to_owned()];
+        hub.put(Object::Cluster(cluster));
+        let Object::Endpoint(mut endpoint) = go_endpoint(id, 1, 50) else { unreachable!() };
+        endpoint.spec.subnets = vec![global.to_owned()];
+        hub.put(Object::Endpoint(endpoint));
+    }
+    assert!(members[0].settle(&mut hub).is_empty());
+    assert_eq!(members[0].copies(), [endpoint_name("alpha", 50), endpoint_name("beta", 50)]);
+}
+
+#[test]
+fn an_endpoint_under_a_name_that_another_member_needs_is_refused() {
+    let (mut members, mut hub) = clusterset(&["east", "west"]);
+    hub.put(go_cluster("evil", 50));
+    let Object::Endpoint(mut endpoint) = go_endpoint("evil", 50, 50) else { unreachable!() };
+    endpoint.metadata.name = Some(endpoint_name("west", 7));
+    hub.put(Object::Endpoint(endpoint));
+    assert_eq!(members[0].settle(&mut hub), ["UnexpectedName"]);
+    assert_eq!(members[0].copies(), [endpoint_name("west", 2)]);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use subm_api::keys::CLUSTER_ID_LABEL as OWNER;
+use subm_api::names::is_endpoint_object_name;
 use subm_types::ClusterId;
 
 use crate::refusal::Refusal;
@@ -83,17 +84,12 @@ fn named(id: Option<&str>) -> String {
     id.map_or("no cluster".to_owned(), |id| format!("cluster {id:?}"))
 }
 
-/// INVARIANT: no name passes for two cluster ids, or one member could occupy a name that another needs. An Endpoint's
-/// name ends in an address, which no cluster id can imitate because `submariner-cable` has letters beyond `f`.
+/// INVARIANT: no name passes for two cluster ids, or one member could occupy a name that another needs.
 fn is_own_name(place: &Place, own: &str) -> bool {
     let name = place.name.as_str();
     match place.kind.plural {
         "clusters" => name == own,
-        "endpoints" => {
-            let address = name.strip_prefix(&format!("{own}-submariner-cable-{own}-"));
-            let digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c) || c == '-';
-            address.is_some_and(|address| !address.is_empty() && address.chars().all(digit))
-        }
+        "endpoints" => is_endpoint_object_name(own, name),
         _ => name == own || name.strip_prefix(own).is_some_and(|rest| rest.starts_with('.')),
     }
 }
