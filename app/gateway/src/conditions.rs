@@ -1,9 +1,12 @@
 //! What a person should know, as Kubernetes conditions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use subm_types::Problem;
+use tokio::sync::watch;
+use tracing::warn;
 
 /// A condition before it has a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,11 +99,61 @@ fn said(problems: &[&Problem]) -> String {
     lines.join("\n")
 }
 
+/// What was found out about our surroundings.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    /// Findings by their type.
+    pub(crate) findings: BTreeMap<&'static str, Finding>,
+    /// What keeps hub and home from being the same.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Where tasks leave what they find out: no plan depends on it, so it passes by the view and delays no plan.
+#[derive(Debug, Clone)]
+pub(crate) struct Noticeboard(Arc<watch::Sender<Surroundings>>);
+
+impl Noticeboard {
+    pub(crate) fn new() -> (Self, watch::Receiver<Surroundings>) {
+        let (sender, receiver) = watch::channel(Surroundings::default());
+        (Self(Arc::new(sender)), receiver)
+    }
+
+    /// Replaces what was found out of the same type.
+    pub(crate) fn post(&self, finding: Finding) {
+        self.0.send_if_modified(|known| {
+            let news = known.findings.get(finding.kind) != Some(&finding);
+            known.findings.insert(finding.kind, finding);
+            news
+        });
+    }
+
+    /// Replaces what keeps hub and home from being the same, and logs what is new.
+    pub(crate) fn post_problems(&self, problems: Vec<Problem>) {
+        self.0.send_if_modified(|known| {
+            for problem in problems.iter().filter(|problem| !known.problems.contains(problem)) {
+                warn!(reason = problem.reason, %problem, "cannot be exchanged with the hub");
+            }
+            let news = known.problems != problems;
+            known.problems = problems;
+            news
+        });
+    }
+}
+
 /// Remembers since when each condition is as it is.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Conditions(BTreeMap<&'static str, Condition>);
 
 impl Conditions {
+    /// Remembers what was said before this process began, where nothing was said since.
+    pub(crate) fn seed(&mut self, before: &[Condition], findings: &[Finding]) {
+        for condition in before {
+            if let Some(finding) = findings.iter().find(|finding| finding.kind == condition.type_) {
+                self.0.entry(finding.kind).or_insert_with(|| condition.clone());
+            }
+        }
+    }
+
     /// Gives the findings their times.
     pub(crate) fn update(&mut self, findings: Vec<Finding>, now: &Time) -> Vec<Condition> {
         let mut fresh = BTreeMap::new();

@@ -12,7 +12,7 @@ use subm_types::{ClusterUid, HostName};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
-use crate::conditions::Finding;
+use crate::conditions::{Finding, Noticeboard};
 use crate::input::Input;
 use crate::settings::Config;
 use crate::view::Leadership;
@@ -24,17 +24,15 @@ const IDENTIFIED: &str = "ClusterIdentified";
 const ELECTION: &str = "LeaseReachable";
 
 /// Reads who this cluster is, however long that takes.
-pub(crate) async fn identity(home: Connection, inputs: mpsc::Sender<Input>) -> ClusterUid {
-    let writer = Writer::new(&home, MANAGER);
+pub(crate) async fn identity(home: &Connection, board: &Noticeboard) -> ClusterUid {
+    let writer = Writer::new(home, MANAGER);
     let key = Key::new("", "kube-system");
     let mut said = String::new();
     loop {
         let what = match writer.get::<Namespace>(&key).await {
             Ok(Some(Namespace { metadata, .. })) if metadata.uid.is_some() => {
                 let uid = ClusterUid(metadata.uid.unwrap_or_default());
-                let known = Finding::holds(IDENTIFIED, "Read", format!("UID {uid}"));
-                drop(inputs.send(Input::Finding(known)).await);
-                drop(inputs.send(Input::Uid(uid.clone())).await);
+                board.post(Finding::holds(IDENTIFIED, "Read", format!("UID {uid}")));
                 return uid;
             }
             Ok(_) => "the namespace kube-system has no UID; nothing is published without it".to_owned(),
@@ -42,7 +40,7 @@ pub(crate) async fn identity(home: Connection, inputs: mpsc::Sender<Input>) -> C
         };
         if what != said {
             warn!(error = %what, "the identity of this cluster is not known, trying again");
-            drop(inputs.send(Input::Finding(Finding::fails(IDENTIFIED, "Unreadable", &what))).await);
+            board.post(Finding::fails(IDENTIFIED, "Unreadable", &what));
         }
         said = what;
         tokio::time::sleep(RETRY).await;
@@ -67,7 +65,7 @@ pub(crate) async fn election(
     home: Connection,
     config: Config,
     mut hostname: watch::Receiver<Option<HostName>>,
-    inputs: mpsc::Sender<Input>,
+    (inputs, board): (mpsc::Sender<Input>, Noticeboard),
 ) {
     let Ok(hostname) = hostname.wait_for(Option::is_some).await.map(|name| name.clone().unwrap_or_default())
     else {
@@ -82,19 +80,17 @@ pub(crate) async fn election(
             changed = held.changed() => if changed.is_err() { return },
         }
         let held = held.borrow_and_update().clone();
-        let finding = match &held.trouble {
+        board.post(match &held.trouble {
             Some(error) => Finding::fails(ELECTION, error.reason(), error.to_string()),
             None => Finding::holds(ELECTION, "AsExpected", ""),
-        };
+        });
         let leadership = match (held.leader, held.holder) {
             (true, _) => Leadership::Ours,
             (false, Some(_)) => Leadership::Others,
             (false, None) => Leadership::Unknown,
         };
-        for input in [Input::Leadership(leadership), Input::Finding(finding)] {
-            if inputs.send(input).await.is_err() {
-                return;
-            }
+        if inputs.send(Input::Leadership(leadership)).await.is_err() {
+            return;
         }
     }
 }

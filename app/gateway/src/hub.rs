@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use subm_kube::{Access, ApiError, Connection, HubState, HubSync, InvalidAccess};
 use subm_sync::{Completeness, HubTrust, Own, Publication};
-use subm_types::ClusterUid;
+use subm_types::{ClusterUid, Problem};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
-use crate::conditions::Finding;
+use crate::conditions::{Finding, Noticeboard};
 use crate::input::Input;
 use crate::settings::Config;
-use crate::view::HubFacts;
 
 const RETRY: Duration = Duration::from_secs(5);
 const CONNECTED: &str = "HubConnected";
@@ -20,7 +19,7 @@ const AUTHORIZED: &str = "HubAuthorized";
 const SYNCHRONISED: &str = "Synchronised";
 
 /// Makes the connection to the hub, however long its credential takes to appear.
-pub(crate) async fn connect(config: &Config, inputs: &mpsc::Sender<Input>) -> Connection {
+pub(crate) async fn connect(config: &Config, board: &Noticeboard) -> Connection {
     let mut said = String::new();
     loop {
         match Access::hub(&config.hub).and_then(Access::connect) {
@@ -29,11 +28,7 @@ pub(crate) async fn connect(config: &Config, inputs: &mpsc::Sender<Input>) -> Co
                 let what = chain(&invalid);
                 if what != said {
                     warn!(error = %what, "the hub cannot be asked, trying again");
-                    let findings = vec![Finding::fails(CONNECTED, "InvalidAccess", &what)];
-                    // Fails only when the daemon ends.
-                    drop(
-                        inputs.send(Input::Hub(Box::new(HubFacts { findings, ..HubFacts::default() }))).await,
-                    );
+                    board.post(Finding::fails(CONNECTED, "InvalidAccess", &what));
                 }
                 said = what;
             }
@@ -69,9 +64,9 @@ pub(crate) async fn follow(
     config: Config,
     uid: ClusterUid,
     mut publication: watch::Receiver<Publication>,
-    inputs: mpsc::Sender<Input>,
+    (inputs, board): (mpsc::Sender<Input>, Noticeboard),
 ) {
-    let connection = connect(&config, &inputs).await;
+    let connection = connect(&config, &board).await;
     let (sync, run) = synchronise((&connection, &home), &config, uid);
     let mut run = std::pin::pin!(run);
     let (mut state, mut snapshot) = (sync.state(), sync.home());
@@ -86,7 +81,8 @@ pub(crate) async fn follow(
             }
             Ok(()) = state.changed() => {
                 let state = state.borrow_and_update().clone();
-                Some(Input::Hub(Box::new(facts(&state))))
+                tell(&board, &state);
+                Some(Input::HighestEpoch(state.highest_epoch))
             }
             Ok(()) = publication.changed() => None,
         };
@@ -98,13 +94,14 @@ pub(crate) async fn follow(
     }
 }
 
-/// What the view is told of the hub.
-pub(crate) fn facts(state: &HubState) -> HubFacts {
-    HubFacts {
-        highest_epoch: state.highest_epoch,
-        problems: state.problems.clone(),
-        findings: vec![connected(state), authorized(state), synchronised(state)],
+/// Says how the hub is.
+fn tell(board: &Noticeboard, state: &HubState) {
+    for finding in [connected(state), authorized(state), synchronised(state)] {
+        board.post(finding);
     }
+    // Our own networks are published as soon as some gateway is the active one; before, nobody need be told.
+    let known = |problem: &&Problem| problem.reason != "OwnNetworksUnknown";
+    board.post_problems(state.problems.iter().filter(known).cloned().collect());
 }
 
 const fn refuses(error: &ApiError) -> bool {

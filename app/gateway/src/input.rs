@@ -1,17 +1,18 @@
 //! Everything that can change what the gateway knows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
+use subm_api::{ClusterSpec, EndpointSpec, check, keys};
 use subm_kube::Event;
 use subm_plan::HostFacts;
 use subm_runtime::Dirty;
 use subm_sync::Snapshot;
-use subm_types::{ClusterUid, Problem};
+use subm_types::{ClusterUid, Epoch, Problem};
 
-use crate::conditions::Finding;
 use crate::node::NodeSettings;
-use crate::view::{HubFacts, Leadership, View};
+use crate::view::{Leadership, View};
 
 /// One change.
 #[derive(Debug)]
@@ -24,14 +25,12 @@ pub(crate) enum Input {
     Uid(ClusterUid),
     /// The objects at home.
     Home(Arc<Snapshot>),
-    /// The hub.
-    Hub(Box<HubFacts>),
+    /// The highest epoch of any Endpoint of ours, here or on the hub.
+    HighestEpoch(Option<Epoch>),
     /// The lease.
     Leadership(Leadership),
     /// What the kernel lacks.
     Missing(Vec<Problem>),
-    /// Something about our surroundings.
-    Finding(Finding),
 }
 
 impl subm_runtime::View for View {
@@ -46,20 +45,26 @@ impl subm_runtime::View for View {
             }
             Input::Node(event) => self.node_event(*event),
             Input::Uid(uid) => set(&mut self.uid, Some(uid)),
-            Input::Home(home) => set(&mut self.home, Some(home)),
-            Input::Hub(hub) => set(&mut self.hub, *hub),
+            Input::Home(home) => self.home_changed(home),
+            Input::HighestEpoch(epoch) => set(&mut self.highest_epoch, epoch),
             Input::Leadership(leadership) => set(&mut self.leadership, leadership),
             Input::Missing(missing) => set(&mut self.missing, missing),
-            Input::Finding(finding) => {
-                let dirty = Dirty::differs(&self.findings.get(finding.kind), &Some(&finding));
-                self.findings.insert(finding.kind, finding);
-                dirty
-            }
         }
     }
 }
 
 impl View {
+    /// Only what plans are made of counts: whatever else changes on the way of an Endpoint, such as our own counters
+    /// or its Cluster, must not keep the Endpoint waiting for its turn.
+    fn home_changed(&mut self, home: Arc<Snapshot>) -> Dirty {
+        let before = self.home.replace(Arc::clone(&home));
+        let own = self.config.cluster.as_str();
+        match before {
+            Some(before) => Dirty::differs(&matter(&before, own), &matter(&home, own)),
+            None => Dirty::Yes,
+        }
+    }
+
     /// The last settings of the node stand when its object cannot be read or is gone.
     fn node_event(&mut self, event: Event<Node>) -> Dirty {
         let node = match event {
@@ -79,6 +84,27 @@ impl View {
             None => Dirty::No,
         }
     }
+}
+
+type Body<'a, S> = (Option<&'a str>, &'a S, Option<&'a BTreeMap<String, String>>);
+
+/// What plans are made of: Endpoints, and of clusters that have some, what they claim. Our own claim is a setting.
+fn matter<'a>(
+    snapshot: &'a Snapshot,
+    own: &str,
+) -> (Vec<Body<'a, EndpointSpec>>, Vec<(Option<&'a str>, &'a ClusterSpec)>) {
+    let endpoints = snapshot.endpoints.iter();
+    let joined: BTreeSet<&str> = endpoints.clone().map(|one| one.spec.cluster_id.as_str()).collect();
+    let clusters = snapshot.clusters.iter().filter(|one| {
+        let id = one.spec.cluster_id.as_str();
+        id != own && joined.contains(id)
+    });
+    let endpoints = endpoints
+        .map(|one| (one.metadata.name.as_deref(), &one.spec, one.metadata.annotations.as_ref()))
+        .collect();
+    let claims =
+        clusters.map(|one| (check::annotation(&one.metadata, keys::CLUSTER_UID), &one.spec)).collect();
+    (endpoints, claims)
 }
 
 fn set<T: PartialEq>(place: &mut T, value: T) -> Dirty {

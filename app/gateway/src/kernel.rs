@@ -55,12 +55,12 @@ fn missing(kernel: &Kernel) -> Vec<Problem> {
     let answers = kernel.probe();
     let needed = answers.missing().filter(|(capability, _)| matches!(capability, Capability::Vxlan));
     needed
-        .map(|(capability, said)| Problem {
+        .map(|(capability, lack)| Problem {
             reason: "MissingKernelFeature",
             object: "kernel of the gateway node".to_owned(),
             field: "vxlan".to_owned(),
-            what: said.to_string(),
-            remedy: capability.remedy().to_owned(),
+            what: lack.to_string(),
+            remedy: lack.remedy(capability),
         })
         .collect()
 }

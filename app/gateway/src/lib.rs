@@ -24,6 +24,7 @@ mod wiring;
 use anyhow::Context as _;
 
 pub use settings::{Config, InvalidSettings, Settings};
+pub use wiring::serve;
 
 /// Runs until a signal asks for the end. What is in the kernel stays there.
 pub fn run(settings: &Settings) -> anyhow::Result<()> {
@@ -33,5 +34,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the asynchronous runtime cannot be started")?;
-    runtime.block_on(wiring::serve(config))
+    runtime.block_on(async {
+        let shutdown = subm_runtime::Shutdown::on_signal().context("signals cannot be heard")?;
+        serve(config, shutdown).await
+    })
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
-use crate::conditions::Conditions;
+use crate::conditions::{Conditions, Surroundings};
 use crate::metrics::Iterations;
 use crate::status::Sources;
 use crate::view::{Leadership, Outcome, View};
@@ -26,6 +26,9 @@ const STALE: Duration = Duration::from_secs(15);
 /// Changes that follow each other within this time are one write.
 const SETTLE: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_secs(1);
+/// What a process that has just started does not know yet is not told: a restart must not look like an outage.
+const PATIENCE: Duration = Duration::from_secs(3);
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// What is known, and what followed from it.
 #[derive(Debug, Clone)]
@@ -40,6 +43,7 @@ pub(crate) struct Known {
 #[derive(Debug, Clone)]
 pub(crate) struct Feeds {
     pub(crate) known: watch::Receiver<Option<Arc<Known>>>,
+    pub(crate) surroundings: watch::Receiver<Surroundings>,
     pub(crate) report: watch::Receiver<Report>,
     pub(crate) probes: watch::Receiver<Probes<CableId>>,
     /// The Gateways as they stand.
@@ -56,12 +60,14 @@ pub(crate) struct Publisher {
     /// What was last written, without what changes all the time.
     written: Option<GatewayStatus>,
     others: BTreeMap<Key, (String, Instant)>,
+    begun: Instant,
 }
 
 impl Publisher {
     pub(crate) fn new(writer: Writer, feeds: Feeds, iterations: Iterations) -> Self {
         let conditions = Conditions::default();
-        Self { writer, feeds, iterations, conditions, written: None, others: BTreeMap::new() }
+        let (others, begun) = (BTreeMap::new(), Instant::now());
+        Self { writer, feeds, iterations, conditions, written: None, others, begun }
     }
 
     pub(crate) async fn run(mut self) {
@@ -73,7 +79,7 @@ impl Publisher {
             }
             sleep(SETTLE).await;
             let Some((hostname, status)) = self.status() else {
-                heartbeat = Instant::now() + RETRY;
+                heartbeat = Instant::now() + GLANCE;
                 continue;
             };
             let due = Instant::now() >= heartbeat;
@@ -103,8 +109,9 @@ impl Publisher {
     }
 
     async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
-        let Feeds { known, report, probes, .. } = &mut self.feeds;
+        let Feeds { known, surroundings, report, probes, .. } = &mut self.feeds;
         tokio::select! {
+            changed = surroundings.changed() => changed,
             changed = known.changed() => changed,
             changed = report.changed() => changed,
             changed = probes.changed() => changed,
@@ -118,22 +125,36 @@ impl Publisher {
         let probes = self.feeds.probes.borrow_and_update().clone();
         let sources =
             Sources { view: &known.view, outcome: &known.outcome, report: &report, probes: &probes };
-        let mut status = sources.status();
-        status.conditions = self.conditions.update(sources.findings(), &Time(Timestamp::now()));
+        let surroundings = self.feeds.surroundings.borrow_and_update().clone();
+        let live = self.feeds.gateways.borrow_and_update().clone();
+        let fresh = self.written.is_none() && self.begun.elapsed() < PATIENCE;
+        if fresh && (sources.is_settling() || !live.is_complete()) {
+            return None;
+        }
+        let (mut status, findings) = (sources.status(), sources.findings(&surroundings));
+        if let Some(before) = live.get(&self.key(&hostname)).filter(|_| self.written.is_none()) {
+            self.conditions.seed(&before.status.conditions, &findings);
+        }
+        status.conditions = self.conditions.update(findings, &Time(Timestamp::now()));
         Some((hostname, status))
     }
 
     async fn write(&self, hostname: &HostName, status: &GatewayStatus) -> Result<(), subm_kube::ApiError> {
         let now = Timestamp::now().as_second().to_string();
+        let Key { namespace, name } = self.key(hostname);
         let metadata = ObjectMeta {
-            name: Some(names::gateway_object_name(&hostname.0)),
-            namespace: Some(self.writer.connection().namespace.clone()),
+            name: Some(name),
+            namespace: Some(namespace),
             annotations: Some([(keys::UPDATE_TIMESTAMP.to_owned(), now)].into()),
             ..ObjectMeta::default()
         };
         let gateway = Gateway { metadata, status: status.clone() };
         let live = self.feeds.gateways.borrow().get(&Key::of(&gateway)).cloned();
         self.writer.apply(&gateway, live.as_ref()).await.map(drop)
+    }
+
+    fn key(&self, hostname: &HostName) -> Key {
+        Key::new(&self.writer.connection().namespace, names::gateway_object_name(&hostname.0))
     }
 
     /// The active gateway removes the objects of gateways that are gone: those whose timestamp has not changed

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use subm_api::EndpointSpec;
 use subm_api::connection::{Connection, ConnectionStatus, LatencyRtt};
 use subm_api::duration::GoDuration;
 use subm_api::gateway::{GatewayStatus, HaStatus};
@@ -9,9 +10,9 @@ use subm_cable::{CablePlan, Probed, State, Tunnel, driver};
 use subm_probe::{Latency, Probe, Verdict};
 use subm_runtime::Report;
 use subm_runtime::icmp::Probes;
-use subm_types::CableId;
+use subm_types::{CableId, Problem};
 
-use crate::conditions::{Finding, Holds, Reasons};
+use crate::conditions::{Finding, Holds, Reasons, Surroundings};
 use crate::settings::HealthCheck;
 use crate::view::{Cables, Leadership, Outcome, View};
 
@@ -39,7 +40,7 @@ const OUR_OWN: [&str; 7] = [
     "NoHealthCheckAddress",
 ];
 /// Problems of which the hub's own conditions tell.
-const HUB: [&str; 2] = ["HubEmptiedOrRestored", "OwnNetworksUnknown"];
+const HUB: [&str; 1] = ["HubEmptiedOrRestored"];
 const CLUSTER_ID: [&str; 2] = ["DuplicateClusterID", "NameTaken"];
 
 impl Sources<'_> {
@@ -49,11 +50,31 @@ impl Sources<'_> {
         GatewayStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ha_status: if active { HaStatus::Active } else { HaStatus::Passive },
-            local_endpoint: self.outcome.own_end.clone().unwrap_or_default(),
+            local_endpoint: self.outcome.own_end.clone().unwrap_or_else(|| self.nameless_end()),
             status_failure: self.failure(),
             connections: self.connections(),
             conditions: Vec::new(),
         }
+    }
+
+    /// What can be said of our end before it has an address.
+    fn nameless_end(&self) -> EndpointSpec {
+        let config = &self.view.config;
+        EndpointSpec {
+            cluster_id: config.cluster.to_string(),
+            hostname: self.view.node.as_ref().map(|node| node.hostname.0.clone()).unwrap_or_default(),
+            subnets: config.networks().iter().map(ToString::to_string).collect(),
+            backend: config.driver.to_string(),
+            ..EndpointSpec::default()
+        }
+    }
+
+    /// Tells whether something that a process learns within moments of its start is not known yet.
+    pub(crate) fn is_settling(&self) -> bool {
+        let connecting = |one: &Connection| one.status == ConnectionStatus::Connecting;
+        self.view.leadership == Leadership::Unknown
+            || self.outcome.own_end.is_none()
+            || self.connections().iter().any(connecting)
     }
 
     /// The tunnels and how they stand, in the order of their clusters.
@@ -118,14 +139,14 @@ impl Sources<'_> {
     }
 
     /// What a person should know.
-    pub(crate) fn findings(&self) -> Vec<Finding> {
-        let problems = &self.outcome.problems;
+    pub(crate) fn findings(&self, surroundings: &Surroundings) -> Vec<Finding> {
+        let problems: Vec<Problem> =
+            self.outcome.problems.iter().chain(&surroundings.problems).cloned().collect();
         let own: Vec<&'static str> = OUR_OWN.into_iter().chain(CLUSTER_ID).chain(HUB).collect();
-        let mut out = self.view.hub.findings.clone();
-        out.extend(self.view.findings.values().cloned());
-        out.push(Finding::without("ClusterIDUnique", problems, Reasons::Of(&CLUSTER_ID)));
-        out.push(Finding::without("EndpointsAccepted", problems, Reasons::NotOf(&own)));
-        out.push(Finding::without("Configured", problems, Reasons::Of(&OUR_OWN)));
+        let mut out: Vec<Finding> = surroundings.findings.values().cloned().collect();
+        out.push(Finding::without("ClusterIDUnique", &problems, Reasons::Of(&CLUSTER_ID)));
+        out.push(Finding::without("EndpointsAccepted", &problems, Reasons::NotOf(&own)));
+        out.push(Finding::without("Configured", &problems, Reasons::Of(&OUR_OWN)));
         out.push(self.data_path());
         out.push(self.probing());
         if driver(&self.view.config.driver).is_some_and(|cable| !cable.encrypts()) {

@@ -9,10 +9,10 @@ use subm_kube::{Connection, Key, Writer};
 use subm_plan::NodePlan;
 use subm_runtime::Converger;
 use subm_sync::Publication;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::conditions::Noticeboard;
 use crate::home::MANAGER;
 use crate::node::NodeSettings;
 use crate::settings::Config;
@@ -48,11 +48,10 @@ async fn remove_gateway(home: &Connection, config: &Config) -> anyhow::Result<()
 }
 
 async fn withdraw(home: &Connection, config: &Config) -> anyhow::Result<()> {
-    // Nobody listens; the steps themselves say what is wrong.
-    let (inputs, _received) = mpsc::channel(64);
+    let (board, _) = Noticeboard::new();
     let work = async {
-        let uid = home::identity(home.clone(), inputs.clone()).await;
-        let connection = hub::connect(config, &inputs).await;
+        let uid = home::identity(home, &board).await;
+        let connection = hub::connect(config, &board).await;
         let (sync, run) = hub::synchronise((&connection, home), config, uid);
         sync.publish(Publication::Withdraw);
         let mut state = sync.state();

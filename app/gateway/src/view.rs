@@ -9,7 +9,6 @@ use subm_plan::{HostFacts, NodePlan};
 use subm_sync::{Publication, Published, PublishedEndpoint, Snapshot};
 use subm_types::{ClusterId, ClusterUid, Endpoint, Epoch, HostName, PerFamily, Planned, Problem};
 
-use crate::conditions::Finding;
 use crate::node::NodeSettings;
 use crate::own_end;
 use crate::settings::Config;
@@ -26,17 +25,6 @@ pub(crate) enum Leadership {
     Others,
 }
 
-/// What is known of this cluster's own Endpoints on the hub.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct HubFacts {
-    /// The highest epoch of any of them.
-    pub(crate) highest_epoch: Option<Epoch>,
-    /// What keeps hub and home from being the same.
-    pub(crate) problems: Vec<Problem>,
-    /// Whether it can be reached, and lets us in.
-    pub(crate) findings: Vec<Finding>,
-}
-
 /// Everything that can influence what the gateway does.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
@@ -50,14 +38,12 @@ pub(crate) struct View {
     pub(crate) uid: Option<ClusterUid>,
     /// The objects at home, once every kind was listed in full.
     pub(crate) home: Option<Arc<Snapshot>>,
-    /// Our Endpoints on the hub.
-    pub(crate) hub: HubFacts,
+    /// The highest epoch of any Endpoint of ours, here or on the hub.
+    pub(crate) highest_epoch: Option<Epoch>,
     /// The lease.
     pub(crate) leadership: Leadership,
     /// What the kernel lacks.
     pub(crate) missing: Vec<Problem>,
-    /// What else was found out about our surroundings, by the type of its condition.
-    pub(crate) findings: BTreeMap<&'static str, Finding>,
     /// The addresses of the uplink when they were last known: a default route that is away for a moment must not
     /// take the gateway's name away.
     uplink: PerFamily<std::net::IpAddr>,
@@ -117,10 +103,9 @@ impl View {
             node: None,
             uid: None,
             home: None,
-            hub: HubFacts::default(),
+            highest_epoch: None,
             leadership: Leadership::default(),
             missing: Vec::new(),
-            findings: BTreeMap::new(),
             uplink: PerFamily::default(),
         }
     }
@@ -135,7 +120,7 @@ impl View {
 
     /// What follows from all that. A pure function: the same view gives the same outcome, whatever came first.
     pub(crate) fn outcome(&self) -> Outcome {
-        let mut problems: Vec<Problem> = self.hub.problems.iter().chain(&self.missing).cloned().collect();
+        let mut problems: Vec<Problem> = self.missing.clone();
         let mut out = Outcome {
             cables: Cables::Hold,
             publication: Publication::Hold,
@@ -236,7 +221,7 @@ impl View {
             return Publication::Hold;
         };
         let name = subm_types::CableName(spec.cable_name.clone());
-        let epoch = own_end::epoch(&name, &node.hostname, &checked.own, self.hub.highest_epoch);
+        let epoch = own_end::epoch(&name, &node.hostname, &checked.own, self.highest_epoch);
         let texts = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect();
         let cluster = ClusterSpec {
             cluster_id: self.config.cluster.to_string(),

@@ -176,9 +176,9 @@ fn a_takeover_raises_the_epoch_and_a_restart_does_not() {
     let ours = endpoint("east", "gw-1", "172.18.0.2", 5);
     assert_eq!(published(&active(vec![others, ours.clone()])).0, Epoch(5));
     let mut view = active(vec![ours]);
-    view.hub.highest_epoch = Some(Epoch(5));
+    view.highest_epoch = Some(Epoch(5));
     assert_eq!(published(&view).0, Epoch(5));
-    view.hub.highest_epoch = Some(Epoch(8));
+    view.highest_epoch = Some(Epoch(8));
     assert_eq!(published(&view).0, Epoch(9));
 }
 

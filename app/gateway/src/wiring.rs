@@ -18,6 +18,7 @@ use subm_types::{CableId, HostName, Problem};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
+use crate::conditions::Noticeboard;
 use crate::home::MANAGER;
 use crate::input::Input;
 use crate::metrics::Iterations;
@@ -29,10 +30,9 @@ use crate::{home, hub, kernel, metrics};
 /// How many inputs may wait; a watch that is faster waits itself.
 const INPUTS: usize = 256;
 
-/// Runs until a signal asks for the end.
-pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
+/// Runs in the network namespace of the calling thread until the end is asked for. What is in the kernel stays there.
+pub async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), ?config, "gateway starts");
-    let shutdown = Shutdown::on_signal().context("signals cannot be heard")?;
     let home = Access::home(config.kubeconfig.as_deref(), &config.namespace).await?.connect()?;
     let (inputs, received) = mpsc::channel(INPUTS);
     let mode = if config.task == Job::DryRun { Mode::DryRun } else { Mode::Apply };
@@ -46,7 +46,8 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let (known_sender, known) = watch::channel(None);
     let (gateways_sender, gateways) = watch::channel(Objects::default());
-    let feeds = Feeds { known, report: converger.report(), probes: prober.probes(), gateways };
+    let (board, surroundings) = Noticeboard::new();
+    let feeds = Feeds { known, surroundings, report: converger.report(), probes: prober.probes(), gateways };
     let (names, hostname) = watch::channel(None);
     let (publication, wanted) = watch::channel(Publication::Hold);
     let (roles, active) = watch::channel(None);
@@ -56,8 +57,11 @@ pub(crate) async fn serve(config: Config) -> anyhow::Result<()> {
     let _tasks = [
         Task::spawn("facts", home::facts(converger.clone(), inputs.clone())),
         Task::spawn("node", home::node(home.clone(), config.clone(), inputs.clone())),
-        Task::spawn("election", home::election(home.clone(), config.clone(), hostname, inputs.clone())),
-        Task::spawn("hub", member(home.clone(), config.clone(), wanted, inputs)),
+        Task::spawn(
+            "election",
+            home::election(home.clone(), config.clone(), hostname, (inputs.clone(), board.clone())),
+        ),
+        Task::spawn("hub", member(home.clone(), config.clone(), wanted, (inputs, board))),
         Task::spawn("gateways", gateway_objects(home.clone(), gateways_sender)),
         Task::spawn("publish", publisher.run()),
         Task::spawn("pod", home::label_pod(home.clone(), config.clone(), active)),
@@ -92,10 +96,12 @@ async fn member(
     home: Connection,
     config: Config,
     publication: watch::Receiver<Publication>,
-    inputs: mpsc::Sender<Input>,
+    (inputs, board): (mpsc::Sender<Input>, Noticeboard),
 ) {
-    let uid = home::identity(home.clone(), inputs.clone()).await;
-    hub::follow(home, config, uid, publication, inputs).await;
+    let uid = home::identity(&home, &board).await;
+    if inputs.send(Input::Uid(uid.clone())).await.is_ok() {
+        hub::follow(home, config, uid, publication, (inputs, board)).await;
+    }
 }
 
 /// Hands what follows from the view to those who make it so.

@@ -1,0 +1,340 @@
+//! An underlay, three APIs on it, and gateways in network namespaces.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use subm_apiserver::{ApiServer, Authority, Credential, kubeconfig};
+use subm_kernel::Kernel;
+use subm_kube::HubSettings;
+use subm_lab::{Host, LabError, Veth, traffic};
+use subm_plan::{NodePlan, Scope, World as _};
+use subm_probe::LeaseTiming;
+use subm_runtime::Shutdown;
+use subm_types::Backend;
+use submariner_gateway::Config;
+use submariner_gateway::settings::{HealthCheck, Task};
+
+const BROKER: &str = "submariner-k8s-broker";
+const HOME: &str = "submariner-operator";
+const UNDERLAY: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
+/// Longer than anything here takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Asks until there is an answer.
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "it never came true that {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// One API server with where it listens.
+struct Served {
+    api: ApiServer,
+    address: SocketAddr,
+    ca: String,
+}
+
+/// The underlay and what stands on it.
+pub(crate) struct Ground {
+    underlay: Host,
+    pub(crate) hub: ApiServer,
+    hub_served: Served,
+    homes: BTreeMap<&'static str, Served>,
+    files: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// A gateway in its namespace.
+pub(crate) struct Gateway {
+    host: Host,
+    config: Config,
+    inside: Ipv4Addr,
+    running: Option<(Shutdown, JoinHandle<Result<anyhow::Result<()>, LabError>>)>,
+}
+
+impl Ground {
+    /// Runs a test on a thread with mounts and a network of its own.
+    pub(crate) fn run(test: impl FnOnce(&Self) + Send + 'static) {
+        let ran = std::thread::spawn(move || {
+            subm_lab::Ground::of_thread().unwrap();
+            test(&Self::new());
+        });
+        if let Err(panic) = ran.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let underlay = runtime.block_on(async {
+            let host = Host::create("underlay").await.unwrap();
+            host.add_bridge("br0", 1500).await.unwrap();
+            host.add_address("br0", format!("{UNDERLAY}/24").parse().unwrap()).await.unwrap();
+            host
+        });
+        let members = ["east", "west"].map(|id| Credential::member(id, &id.parse().unwrap(), BROKER));
+        let stranger = Credential::with_rules("stranger", "stranger", Vec::new());
+        let hub = ApiServer::builder().credentials(members).credentials([stranger]).build();
+        hub.store().create(namespace(BROKER)).unwrap();
+        let hub_served = serve(&underlay, hub.clone(), 6443);
+        let mut homes = BTreeMap::new();
+        for (name, port) in [("east", 6444), ("west", 6445), ("impostor", 6446)] {
+            let api = ApiServer::builder().credentials([Credential::admin("admin")]).build();
+            api.store().create(namespace(HOME)).unwrap();
+            homes.insert(name, serve(&underlay, api, port));
+        }
+        Self { underlay, hub, hub_served, homes, files: tempfile::tempdir().unwrap(), runtime }
+    }
+
+    pub(crate) fn home(&self, cluster: &str) -> &ApiServer {
+        &self.homes[cluster].api
+    }
+
+    pub(crate) fn gateway(&self, cluster: &'static str, number: u8) -> Gateway {
+        self.launch(cluster, cluster, number, |_| {})
+    }
+
+    /// A gateway that listens on a port of its own.
+    pub(crate) fn gateway_on_port(&self, cluster: &'static str, port: u16) -> Gateway {
+        self.prepare(
+            cluster,
+            cluster,
+            1,
+            &json!({"gateway.submariner.io/udp-port": port.to_string()}),
+            |_| {},
+        )
+    }
+
+    /// Writes an Endpoint of a cluster that has no gateway here to the hub, as that member would.
+    pub(crate) fn announce(&self, cluster: &str, host: u8, subnet: &str) {
+        let private = format!("172.31.0.{host}");
+        let cable = format!("submariner-cable-{cluster}-172-31-0-{host}");
+        let spec = json!({
+            "cluster_id": cluster, "cable_name": cable, "hostname": "far", "subnets": [subnet],
+            "private_ip": private, "public_ip": "", "nat_enabled": false, "backend": "vxlan",
+            "backend_config": {"udp-port": "4500"}
+        });
+        let metadata = |name: &str| json!({"name": name, "namespace": BROKER, "labels": {"submariner-io/clusterID": cluster}});
+        let member = json!({
+            "apiVersion": "submariner.io/v1", "kind": "Cluster", "metadata": metadata(cluster),
+            "spec": {"cluster_id": cluster, "cluster_cidr": [subnet], "service_cidr": [], "global_cidr": []}
+        });
+        let endpoint = json!({
+            "apiVersion": "submariner.io/v1", "kind": "Endpoint",
+            "metadata": metadata(&format!("{cluster}-{cable}")), "spec": spec
+        });
+        self.hub.store().apply(member).unwrap();
+        self.hub.store().apply(endpoint).unwrap();
+    }
+
+    /// A gateway of another cluster that calls itself so.
+    pub(crate) fn impostor(&self, cluster: &'static str) -> Gateway {
+        self.launch("impostor", cluster, 7, |_| {})
+    }
+
+    pub(crate) fn gateway_that_distrusts(&self, cluster: &'static str) -> Gateway {
+        let other = Authority::new("somebody else").unwrap().pem();
+        self.launch(cluster, cluster, 1, |hub| hub.ca = Some(encode(&other)))
+    }
+
+    pub(crate) fn gateway_without_rights(&self, cluster: &'static str) -> Gateway {
+        self.launch(cluster, cluster, 1, |hub| hub.token = Some("stranger".to_owned()))
+    }
+
+    pub(crate) fn gateway_object(&self, cluster: &str, number: u8) -> Option<Value> {
+        self.home(cluster).store().get("gateways.submariner.io", HOME, &format!("{cluster}-{number}"))
+    }
+
+    pub(crate) fn impostor_object(&self, cluster: &str) -> Option<Value> {
+        self.home("impostor").store().get("gateways.submariner.io", HOME, &format!("{cluster}-7"))
+    }
+
+    pub(crate) fn endpoint_on_hub(&self, cluster: &str, number: u8) -> Option<Value> {
+        let private = underlay_address(cluster, number).to_string().replace('.', "-");
+        let name = format!("{cluster}-submariner-cable-{cluster}-{private}");
+        self.hub.store().get("endpoints.submariner.io", BROKER, &name)
+    }
+
+    fn launch(
+        &self,
+        home: &str,
+        cluster: &'static str,
+        number: u8,
+        adjust: impl FnOnce(&mut HubSettings),
+    ) -> Gateway {
+        self.prepare(home, cluster, number, &json!({}), adjust)
+    }
+
+    fn prepare(
+        &self,
+        home: &str,
+        cluster: &'static str,
+        number: u8,
+        annotations: &Value,
+        adjust: impl FnOnce(&mut HubSettings),
+    ) -> Gateway {
+        let name = format!("{cluster}-{number}");
+        let labels = json!({"kubernetes.io/hostname": name, "submariner.io/gateway": "true"});
+        let metadata = json!({"name": name, "labels": labels, "annotations": annotations});
+        let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata});
+        self.homes[home].api.store().create(node).unwrap();
+        let inside = Ipv4Addr::new(10, second(cluster), number, 1);
+        let host = self.runtime.block_on(self.wire(&name, underlay_address(cluster, number), inside));
+        let served = &self.homes[home];
+        let text = kubeconfig(&format!("https://{}", served.address), &served.ca, "admin", home);
+        let file = self.files.path().join(format!("{name}.kubeconfig"));
+        std::fs::write(&file, text).unwrap();
+        let mut hub = HubSettings {
+            apiserver: self.hub_served.address.to_string(),
+            token: Some(cluster.to_owned()),
+            namespace: BROKER.to_owned(),
+            ca: Some(encode(&self.hub_served.ca)),
+            ..HubSettings::default()
+        };
+        adjust(&mut hub);
+        let config = config(cluster, &name, hub, file);
+        let mut gateway = Gateway { host, config, inside, running: None };
+        gateway.start();
+        gateway
+    }
+
+    async fn wire(&self, name: &str, outside: Ipv4Addr, inside: Ipv4Addr) -> Host {
+        let host = Host::create(name).await.unwrap();
+        let port = format!("p-{name}");
+        Veth { here: (&host, "eth0"), there: (&self.underlay, &port), mtu: 1500 }.lay().await.unwrap();
+        self.underlay.attach(&port, "br0").await.unwrap();
+        host.add_address("eth0", format!("{outside}/24").parse().unwrap()).await.unwrap();
+        host.add_route("0.0.0.0/0".parse().unwrap(), UNDERLAY).await.unwrap();
+        host.add_bridge("cni0", 1500).await.unwrap();
+        host.add_address("cni0", format!("{inside}/24").parse().unwrap()).await.unwrap();
+        host
+    }
+}
+
+impl Gateway {
+    pub(crate) fn start(&mut self) {
+        let (shutdown, config) = (Shutdown::default(), self.config.clone());
+        let asked = shutdown.clone();
+        let thread = self.host.spawn("gateway", move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(submariner_gateway::serve(config, asked))
+        });
+        self.running = Some((shutdown, thread.unwrap()));
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let Some((shutdown, thread)) = self.running.take() {
+            shutdown.request();
+            thread.join().unwrap().unwrap().unwrap();
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.as_ref().is_some_and(|(_, thread)| !thread.is_finished())
+    }
+
+    pub(crate) fn ping(&self, other: &Self) -> Result<Duration, LabError> {
+        traffic::ping(&self.host, other.inside, 1000, Duration::from_millis(300))
+    }
+
+    pub(crate) fn set_uplink(&self, state: &str) {
+        let up = state == "up";
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let netlink = self.host.netlink().unwrap();
+            if up {
+                netlink.set_link_up("eth0").await.unwrap();
+                self.host.add_route("0.0.0.0/0".parse().unwrap(), UNDERLAY).await.unwrap();
+            } else {
+                netlink.set_link_down("eth0").await.unwrap();
+            }
+        });
+    }
+
+    /// What the gateway owns in the kernel, as text.
+    pub(crate) fn kernel(&self) -> String {
+        let look = || {
+            let mut kernel = Kernel::open().unwrap();
+            kernel.observe(&Scope::gateway(), &NodePlan::default()).unwrap().own.to_string()
+        };
+        self.host.enter(look).unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some((shutdown, _)) = &self.running {
+            shutdown.request();
+        }
+    }
+}
+
+fn serve(host: &Host, api: ApiServer, port: u16) -> Served {
+    let authority = Authority::new("authority").unwrap();
+    let tls = authority.server_certificate(&[UNDERLAY.to_string()]).unwrap();
+    let address = SocketAddr::from((UNDERLAY, port));
+    let (serving, (ready, listening)) = (api.clone(), std::sync::mpsc::channel());
+    let serve = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+            ready.send(()).unwrap();
+            serving.serve(listener, tls).await;
+        });
+    };
+    drop(host.spawn("api", serve).unwrap());
+    listening.recv_timeout(LIMIT).unwrap();
+    Served { api, address, ca: authority.pem() }
+}
+
+fn config(cluster: &str, node: &str, hub: HubSettings, kubeconfig: std::path::PathBuf) -> Config {
+    let seconds = Duration::from_secs;
+    Config {
+        cluster: cluster.parse().unwrap(),
+        namespace: HOME.to_owned(),
+        cluster_cidrs: vec![format!("10.{}.0.0/16", second(cluster)).parse().unwrap()],
+        service_cidrs: Vec::new(),
+        driver: Backend::Vxlan,
+        public_ip: String::new(),
+        nat_enabled: false,
+        air_gapped: true,
+        udp_port: 4500,
+        hub,
+        lease: LeaseTiming {
+            duration: seconds(3),
+            renew_deadline: seconds(2),
+            retry: Duration::from_millis(400),
+        },
+        health: Some(HealthCheck { interval: seconds(1), losses: 5 }),
+        node_name: node.to_owned(),
+        pod_name: None,
+        metrics_port: 0,
+        task: Task::Run,
+        kubeconfig: Some(kubeconfig),
+    }
+}
+
+fn namespace(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
+fn encode(text: &str) -> String {
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+fn second(cluster: &str) -> u8 {
+    if cluster == "east" { 1 } else { 2 }
+}
+
+fn underlay_address(cluster: &str, number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(172, 31, 0, second(cluster) * 10 + number)
+}
