@@ -6,7 +6,8 @@ mod member;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use subm_apiserver::Link;
 use subm_lab::{EchoServer, Ground, Host, traffic};
 use subm_types::ClusterId;
 
@@ -33,8 +34,19 @@ pub struct Clusterset {
     pub east: Member,
     /// The second cluster: pods 10.2.0.0/16, services 100.66.0.0/16.
     pub west: Member,
-    _wan: Host,
+    wan: Host,
     _echo: EchoServer,
+}
+
+/// What is wrong with the way to the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outage {
+    /// Connections are reset and new ones refused.
+    Refuses,
+    /// Its wire is cut: nothing comes back.
+    CutOff,
+    /// Nothing any more.
+    Over,
 }
 
 impl Clusterset {
@@ -58,7 +70,7 @@ impl Clusterset {
         for member in [&east, &west] {
             echo.serve(&member.pod)?;
         }
-        Ok(Self { hub, east, west, _wan: wan, _echo: echo })
+        Ok(Self { hub, east, west, wan, _echo: echo })
     }
 
     /// Starts all daemons of both clusters with good settings and waits until pods reach each other.
@@ -84,6 +96,23 @@ impl Clusterset {
             ensure!(echoed.source_kept(), "{} is seen as {}", echoed.own.ip(), echoed.seen_as.ip());
         }
         Ok(())
+    }
+
+    /// Takes the hub away or gives it back.
+    pub fn hub_is(&self, outage: Outage) -> Result<()> {
+        let faults = self.hub.faults();
+        faults.set_link(if outage == Outage::Refuses { Link::Refused } else { Link::Up });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let wire = runtime.block_on(async {
+            let netlink = self.wan.netlink()?;
+            let port = "hub";
+            let changed = match outage {
+                Outage::CutOff => netlink.set_link_down(port).await,
+                Outage::Refuses | Outage::Over => netlink.set_link_up(port).await,
+            };
+            changed.context("the hub's wire")
+        });
+        wire
     }
 
     /// What every daemon said so far, for the message of a failure.

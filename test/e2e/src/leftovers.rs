@@ -69,7 +69,8 @@ impl Leftovers {
 
     /// Fails while anything is there.
     pub fn are_gone(&self) -> Result<()> {
-        for process in processes() {
+        // A process that is dead and not buried is init's: it holds nothing any more.
+        for process in processes().into_iter().filter(|process| !is_dead(process)) {
             let words = arguments(&process);
             ensure!(!words.contains(&self.quoted()), "{} still runs: {words:?}", process.display());
             let within = namespaces_of(&process).into_iter().find(|one| self.namespaces.contains(one));
@@ -96,6 +97,12 @@ fn processes() -> Vec<std::path::PathBuf> {
 fn namespaces_of(process: &Path) -> BTreeSet<String> {
     let link = |kind: &&str| fs::read_link(process.join("ns").join(kind)).ok();
     NAMESPACES.iter().filter_map(link).map(|target| target.to_string_lossy().into_owned()).collect()
+}
+
+fn is_dead(process: &Path) -> bool {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_none_or(|state| matches!(state, 'Z' | 'X'))
 }
 
 fn arguments(process: &Path) -> String {

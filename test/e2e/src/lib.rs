@@ -12,7 +12,7 @@ mod patience;
 mod playground;
 mod programs;
 
-pub use clusterset::{Api, BROKER_NAMESPACE, Clusterset, Condition, Member, OPERATOR_NAMESPACE};
+pub use clusterset::{Api, BROKER_NAMESPACE, Clusterset, Condition, Member, OPERATOR_NAMESPACE, Outage};
 pub use daemon::{Daemon, Kind};
 pub use leftovers::{Leftovers, Machine};
 pub use patience::{LIMIT, until};
