@@ -167,3 +167,7 @@ fn latency(latency: Latency) -> LatencyRtt {
         std_dev: text(latency.std_dev),
     }
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -38,9 +38,9 @@ impl ClusterClaims {
         self.objects.is_complete() || refused
     }
 
-    /// The networks of each cluster; Clusters that cannot be read are the gateway's concern.
+    /// The networks by which others reach each cluster; Clusters that cannot be read are the gateway's concern.
     pub(super) fn networks(&self) -> BTreeMap<ClusterId, CidrSet> {
         let claims = self.objects.values().filter_map(|object| Claims::try_from(object).ok());
-        claims.map(|claims| (claims.cluster.clone(), claims.all())).collect()
+        claims.map(|claims| (claims.cluster.clone(), claims.reachable())).collect()
     }
 }
