@@ -1,5 +1,7 @@
 //! Our own end of the cables, as we publish it.
 
+use std::net::Ipv4Addr;
+
 use subm_api::endpoint::AddressField;
 use subm_api::{EndpointSpec, names};
 use subm_cable::{Local, driver};
@@ -71,10 +73,28 @@ pub(crate) fn spec(
     Planned { value: Some(spec), problems }
 }
 
-fn public_ip(config: &Config, node: &NodeSettings) -> Result<Option<std::net::Ipv4Addr>, Problem> {
-    match &node.public_ip {
-        Some(resolvers) => public_address::resolve(resolvers, subm_api::keys::NODE_PUBLIC_IP),
-        None => public_address::resolve(&config.public_ip, "SUBMARINER_PUBLICIP"),
+fn public_ip(config: &Config, node: &NodeSettings) -> Result<Option<Ipv4Addr>, Problem> {
+    let (resolvers, field) = match &node.public_ip {
+        Some(resolvers) => (resolvers, subm_api::keys::NODE_PUBLIC_IP),
+        None => (&config.public_ip, "SUBMARINER_PUBLICIP"),
+    };
+    match public_address::resolve(resolvers, field) {
+        // COMPAT: where nothing outside can be asked, whatever is no literal address counts as absent.
+        Err(_) if config.air_gapped => Ok(None),
+        Ok(None) if config.nat_enabled && !config.air_gapped => Err(no_public_ip()),
+        found => found,
+    }
+}
+
+fn no_public_ip() -> Problem {
+    Problem {
+        reason: "UnresolvedPublicIP",
+        object: "gateway node".to_owned(),
+        field: "SUBMARINER_PUBLICIP".to_owned(),
+        what: "a NAT is in front of the node (SUBMARINER_NATENABLED) and its outer address is not given"
+            .to_owned(),
+        remedy: "set ipv4:ADDRESS, here or as the node's annotation gateway.submariner.io/public-ip"
+            .to_owned(),
     }
 }
 

@@ -1,165 +1,21 @@
 //! What the program is told: flags and environment as text, and what they mean once checked.
 
+mod arguments;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use ipnet::IpNet;
 use subm_kube::HubSettings;
 use subm_probe::LeaseTiming;
 use subm_types::{Backend, CidrSet, ClusterId};
 
+use arguments::{HealthSettings, HubArguments, LeaseSettings, ProcessSettings};
+
+pub use arguments::Settings;
+
 const DEFAULT_METRICS_PORT: u16 = 32780;
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-struct Secret(String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-/// Flags and environment of the gateway, as they stand. The names are those of the Go implementation.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Settings {
-    /// The cluster that this gateway belongs to.
-    #[command(flatten)]
-    cluster: ClusterSettings,
-    /// The hub.
-    #[command(flatten)]
-    hub: HubArguments,
-    /// Leadership.
-    #[command(flatten)]
-    lease: LeaseSettings,
-    /// Health checks.
-    #[command(flatten)]
-    health: HealthSettings,
-    /// This process.
-    #[command(flatten)]
-    process: ProcessSettings,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-struct ClusterSettings {
-    /// Id of this cluster, unique in the clusterset
-    #[arg(long, env = "SUBMARINER_CLUSTERID")]
-    cluster_id: Option<String>,
-    /// Namespace of Submariner's objects
-    #[arg(long, env = "SUBMARINER_NAMESPACE")]
-    namespace: Option<String>,
-    /// Networks of pods, comma separated
-    #[arg(long, env = "SUBMARINER_CLUSTERCIDR")]
-    cluster_cidr: Option<String>,
-    /// Networks of services, comma separated
-    #[arg(long, env = "SUBMARINER_SERVICECIDR")]
-    service_cidr: Option<String>,
-    /// Networks of Globalnet, comma separated; empty without it
-    #[arg(long, env = "SUBMARINER_GLOBALCIDR")]
-    global_cidr: Option<String>,
-    /// What carries the cables: vxlan
-    #[arg(long, env = "SUBMARINER_CABLEDRIVER")]
-    cable_driver: Option<String>,
-    /// How the public address is found: ipv4:ADDRESS
-    #[arg(long, env = "SUBMARINER_PUBLICIP")]
-    public_ip: Option<String>,
-    /// Whether a NAT is in front of the node
-    #[arg(long, env = "SUBMARINER_NATENABLED")]
-    nat_enabled: Option<String>,
-    /// UDP port of the tunnels, unless the node names one
-    #[arg(long, env = "CE_IPSEC_NATTPORT")]
-    natt_port: Option<String>,
-    /// `true` where nothing outside the clusters can be reached
-    #[arg(long, env = "AIR_GAPPED_DEPLOYMENT")]
-    air_gapped: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-struct HubArguments {
-    /// The hub's API server: HOST[:PORT][/PATH]
-    #[arg(long, env = "BROKER_K8S_APISERVER")]
-    hub_server: Option<String>,
-    /// The hub's bearer token; better: a Secret
-    #[arg(long, env = "BROKER_K8S_APISERVERTOKEN", hide_env_values = true)]
-    hub_token: Option<Secret>,
-    /// The hub's namespace
-    #[arg(long, env = "BROKER_K8S_REMOTENAMESPACE")]
-    hub_namespace: Option<String>,
-    /// The hub's certificate authority: base64 of PEM
-    #[arg(long, env = "BROKER_K8S_CA", hide_env_values = true)]
-    hub_ca: Option<String>,
-    /// Trust the hub whatever certificate it shows
-    #[arg(long, env = "BROKER_K8S_INSECURE")]
-    hub_insecure: Option<String>,
-    /// Name of the Secret with `token` and `ca.crt`, or the directory where it is mounted
-    #[arg(long, env = "BROKER_K8S_SECRET")]
-    hub_secret: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-struct LeaseSettings {
-    /// Seconds for which a lease that is not renewed keeps others away
-    #[arg(long, env = "LEADERSHIP_LEASEDURATION")]
-    lease_duration: Option<String>,
-    /// Seconds for which the holder goes on without being able to renew
-    #[arg(long, env = "LEADERSHIP_RENEWDEADLINE")]
-    lease_renew_deadline: Option<String>,
-    /// Seconds between attempts
-    #[arg(long, env = "LEADERSHIP_RETRYPERIOD")]
-    lease_retry_period: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-struct HealthSettings {
-    /// Whether cables are probed
-    #[arg(long, env = "SUBMARINER_HEALTHCHECKENABLED")]
-    health_check_enabled: Option<String>,
-    /// Seconds between round-trip times in the statistics
-    #[arg(long, env = "SUBMARINER_HEALTHCHECKINTERVAL")]
-    health_check_interval: Option<String>,
-    /// Intervals without answer after which the status says so in full
-    #[arg(long, env = "SUBMARINER_HEALTHCHECKMAXPACKETLOSSCOUNT")]
-    health_check_max_packet_loss_count: Option<String>,
-}
-
-#[derive(Debug, Clone, Default, Args)]
-struct ProcessSettings {
-    /// Name of the Node object
-    #[arg(long, env = "NODE_NAME")]
-    node_name: Option<String>,
-    /// Name of this pod
-    #[arg(long, env = "POD_NAME")]
-    pod_name: Option<String>,
-    /// Port of /metrics, /healthz, /readyz and /debug; 0 for none
-    #[arg(long, env = "SUBMARINER_METRICSPORT")]
-    metrics_port: Option<String>,
-    /// 2 is normal, 3 says why, 4 says what libraries do
-    #[arg(long, short = 'v', env = "SUBMARINER_VERBOSITY")]
-    verbosity: Option<String>,
-    /// `true` counts as verbosity 3
-    #[arg(long, env = "SUBMARINER_DEBUG")]
-    debug: Option<String>,
-    /// Accepted and without effect: the authority is read again when it changes, so that nothing need end for it
-    #[arg(long, env = "SUBMARINER_HALT_ON_CERT_ERROR")]
-    halt_on_cert_error: Option<String>,
-    /// Remove everything that this program made on the node and in the cluster, and end
-    #[arg(long, env = "SUBMARINER_UNINSTALL")]
-    uninstall: Option<String>,
-    /// The cluster's API, where the pod's own credential is not to be used
-    #[arg(long, env = "KUBECONFIG")]
-    kubeconfig: Option<PathBuf>,
-    /// Log what would be done to the kernel, and do not do it
-    #[arg(long)]
-    dry_run: bool,
-}
 
 /// One setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -200,3 +200,105 @@ fn latency(latency: Latency) -> LatencyRtt {
         std_dev: text(latency.std_dev),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use subm_plan::StepFailure;
+    use subm_probe::Moment;
+    use subm_runtime::icmp::NoSocket;
+    use subm_types::Family;
+
+    use super::*;
+    use crate::view::tests::{active, west};
+
+    fn seconds(count: u64) -> Moment {
+        Moment(Duration::from_secs(count))
+    }
+
+    fn probes(outcome: &Outcome, probe: Probe) -> Probes<CableId> {
+        let Cables::Keep(plan) = &outcome.cables else { panic!("no cables") };
+        let paths: BTreeMap<CableId, Probe> = plan.tunnels.keys().map(|id| (id.clone(), probe)).collect();
+        Probes { at: seconds(100), paths, troubles: Vec::new() }
+    }
+
+    fn said(view: &View, report: &Report, adjust: impl FnOnce(&mut Probes<CableId>), probe: Probe) -> String {
+        let outcome = view.outcome();
+        let mut probes = probes(&outcome, probe);
+        adjust(&mut probes);
+        let sources = Sources { view, outcome: &outcome, report, probes: &probes };
+        let connection = sources.connections().into_iter().next().unwrap();
+        assert_eq!(connection.endpoint.cluster_id, "west");
+        format!("{} {}", connection.status.as_str(), connection.status_message)
+    }
+
+    #[test]
+    fn connected_is_said_only_while_probes_are_answered() {
+        let mut remote = west();
+        remote.spec.health_check_ip = "10.2.0.1".to_owned();
+        let (mut view, report) = (active(vec![remote]), Report::default());
+        let dead =
+            |since| Probe { verdict: Verdict::Dead, answered: Some(seconds(since)), ..Probe::default() };
+        let alive = Probe { verdict: Verdict::Alive, answered: Some(seconds(100)), ..Probe::default() };
+        let say = |view: &View, probe| said(view, &report, |_| {}, probe);
+        assert_eq!(say(&view, alive), "connected ");
+        assert_eq!(say(&view, Probe::default()), "connecting waiting for the first answer from 10.2.0.1");
+        assert_eq!(say(&view, dead(98)), "error no answer from 10.2.0.1 for 2.0 s");
+        let words = "error Failed to successfully ping the remote endpoint IP \"10.2.0.1\"";
+        assert_eq!(say(&view, dead(90)), words);
+        let deaf = |probes: &mut Probes<CableId>| {
+            probes.troubles.push(NoSocket { family: Family::V4, reason: "forbidden".to_owned() });
+        };
+        assert_eq!(said(&view, &report, deaf, dead(90)), "none not probed, nothing measured");
+        view.config.health = None;
+        assert_eq!(say(&view, alive), "none not probed, nothing measured");
+    }
+
+    #[test]
+    fn what_keeps_the_active_gateway_from_its_work_is_its_failure() {
+        let failure = StepFailure { step: "ip link add".to_owned(), reason: "not supported".to_owned() };
+        let report = Report { failures: vec![failure], ..Report::default() };
+        let mut view = active(vec![west()]);
+        let failure = |view: &View| {
+            let outcome = view.outcome();
+            let probes = Probes { at: seconds(1), paths: BTreeMap::new(), troubles: Vec::new() };
+            Sources { view, outcome: &outcome, report: &report, probes: &probes }.status().status_failure
+        };
+        assert_eq!(failure(&view), "ip link add: not supported");
+        view.config.driver = subm_types::Backend::Libreswan;
+        assert!(failure(&view).contains("cable driver"), "{}", failure(&view));
+        view.leadership = Leadership::Others;
+        assert_eq!(failure(&view), "");
+    }
+
+    #[test]
+    fn conditions_tell_problems_of_others_from_our_own() {
+        let mut broken = west();
+        broken.spec.subnets = vec!["nonsense".to_owned()];
+        let mut view = active(vec![broken]);
+        view.config.public_ip = "api:ifconfig.me".to_owned();
+        view.config.air_gapped = false;
+        let outcome = view.outcome();
+        let probes = Probes { at: seconds(1), paths: BTreeMap::new(), troubles: Vec::new() };
+        let report = Report { generation: 1, converged: true, ..Report::default() };
+        let sources = Sources { view: &view, outcome: &outcome, report: &report, probes: &probes };
+        let findings = sources.findings(&Surroundings::default());
+        let holds: BTreeMap<&str, &str> = findings.iter().map(|one| (one.kind, one.holds.as_str())).collect();
+        let expected = [
+            ("CablesProbed", "True"),
+            ("ClusterIDUnique", "True"),
+            ("Configured", "False"),
+            ("DataPathProgrammed", "True"),
+            ("EndpointsAccepted", "False"),
+            ("Unencrypted", "True"),
+        ];
+        assert_eq!(holds, BTreeMap::from(expected));
+        let told = findings.iter().find(|one| one.kind == "EndpointsAccepted").unwrap();
+        assert!(
+            told.message.contains("spec.subnets[0]") && told.message.contains("west"),
+            "{}",
+            told.message
+        );
+    }
+}

@@ -11,7 +11,7 @@ use subm_types::{Backend, IfName, Mtu};
 use super::*;
 use crate::settings::{HealthCheck, Task};
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     Config {
         cluster: "east".parse().unwrap(),
         namespace: "submariner-operator".to_owned(),
@@ -33,7 +33,7 @@ fn config() -> Config {
     }
 }
 
-fn facts() -> HostFacts {
+pub(crate) fn facts() -> HostFacts {
     let link = |index, address: &str| LinkFacts {
         index,
         mtu: Some(Mtu(1500)),
@@ -51,7 +51,7 @@ fn facts() -> HostFacts {
     }
 }
 
-fn endpoint(cluster: &str, host: &str, private: &str, epoch: u64) -> subm_api::Endpoint {
+pub(crate) fn endpoint(cluster: &str, host: &str, private: &str, epoch: u64) -> subm_api::Endpoint {
     let id: ClusterId = cluster.parse().unwrap();
     let (pods, cable_name) = match cluster {
         "east" => ("10.1.0.0/16", subm_api::names::cable_name(&id, private.parse().unwrap())),
@@ -78,12 +78,12 @@ fn endpoint(cluster: &str, host: &str, private: &str, epoch: u64) -> subm_api::E
     object
 }
 
-fn home(endpoints: Vec<subm_api::Endpoint>) -> Option<Arc<Snapshot>> {
+pub(crate) fn home(endpoints: Vec<subm_api::Endpoint>) -> Option<Arc<Snapshot>> {
     let completeness = subm_sync::Completeness::Complete;
     Some(Arc::new(Snapshot { endpoints, clusters: Vec::new(), completeness }))
 }
 
-fn active(endpoints: Vec<subm_api::Endpoint>) -> View {
+pub(crate) fn active(endpoints: Vec<subm_api::Endpoint>) -> View {
     let mut view = View::new(config());
     view.set_facts(facts());
     view.node = Some(NodeSettings { hostname: HostName("gw-1".to_owned()), ..NodeSettings::default() });
@@ -103,7 +103,7 @@ fn published(view: &View) -> (Epoch, EndpointSpec) {
     }
 }
 
-fn west() -> subm_api::Endpoint {
+pub(crate) fn west() -> subm_api::Endpoint {
     endpoint("west", "gw-w", "172.18.0.3", 1)
 }
 
@@ -230,6 +230,7 @@ fn bad_objects_are_named_and_leave_the_good_ones() {
 fn what_the_node_lacks_is_named() {
     let mut view = active(vec![]);
     view.config.public_ip = "api:ifconfig.me".to_owned();
+    view.config.air_gapped = false;
     let mut bare = facts();
     bare.links.remove(&IfName::constant("cni0"));
     view.set_facts(bare);
@@ -237,4 +238,18 @@ fn what_the_node_lacks_is_named() {
     assert_eq!((spec.health_check_ip.as_str(), spec.public_ip.as_str()), ("", ""));
     let reasons: Vec<&str> = view.outcome().problems.iter().map(|problem| problem.reason).collect();
     assert_eq!(reasons, ["NoHealthCheckAddress", "UnresolvedPublicIP"]);
+}
+
+#[test]
+fn an_unknown_public_address_is_a_problem_only_where_somebody_could_tell_it() {
+    let reasons = |public_ip: &str, nat_enabled, air_gapped| {
+        let mut view = active(vec![]);
+        view.config = Config { public_ip: public_ip.to_owned(), nat_enabled, air_gapped, ..view.config };
+        let outcome = view.outcome();
+        outcome.problems.iter().map(|problem| problem.reason).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons("", true, false), ["UnresolvedPublicIP"]);
+    assert_eq!(reasons("", false, false), [""; 0]);
+    assert_eq!(reasons("api:ifconfig.me", false, false), ["UnresolvedPublicIP"]);
+    assert_eq!(reasons("api:ifconfig.me", true, true), [""; 0]);
 }
