@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use subm_lab::Host;
 
+use crate::api::OPERATOR_NAMESPACE;
 use crate::daemon::Daemon;
 use crate::init::Playground;
 use context::Context;
@@ -30,8 +31,10 @@ pub(crate) use outcome::{Outcome, Verdict, Verdicts};
 /// One check: a name to choose it by, and what finds out; it tells what was seen.
 pub(crate) struct Check {
     name: String,
-    run: Box<dyn Fn(&Context<'_>) -> anyhow::Result<String>>,
+    run: Box<Finding>,
 }
+
+type Finding = dyn Fn(&Context<'_>) -> anyhow::Result<String>;
 
 impl Check {
     fn new(name: impl Into<String>, run: impl Fn(&Context<'_>) -> anyhow::Result<String> + 'static) -> Self {
@@ -80,9 +83,10 @@ pub(crate) fn run(
 }
 
 /// How long clusters may take to be joined.
-const JOINED_WITHIN: Duration = Duration::from_secs(60);
+const JOINED_WITHIN: Duration = Duration::from_mins(1);
 
-/// Waits until every node has a pod whose packets reach a pod on every node of every other cluster.
+/// Waits until every node has a pod whose packets reach a pod on every node of every other cluster, and every Gateway
+/// says so.
 pub(crate) async fn wait_until_joined(playground: &Playground) -> anyhow::Result<()> {
     let mut pairs: Vec<(Host, std::net::Ipv4Addr)> = Vec::new();
     let topology = &playground.world.topology;
@@ -98,12 +102,18 @@ pub(crate) async fn wait_until_joined(playground: &Playground) -> anyhow::Result
     loop {
         let asked = Arc::clone(&pairs);
         let silent = tokio::task::spawn_blocking(move || {
-            let answered = |(host, to): &&(Host, _)| {
+            let mute = |(host, to): &&(Host, _)| {
                 subm_lab::traffic::ping(host, *to, 56, Duration::from_millis(200)).is_err()
             };
-            asked.iter().find(answered).map(|(host, to)| format!("{} has no answer from {to}", host.name()))
+            asked.iter().find(mute).map(|(host, to)| format!("{} has no answer from {to}", host.name()))
         });
-        let Some(silent) = silent.await.context("the first packets")? else { return Ok(()) };
+        let silent = match silent.await.context("the first packets")? {
+            Some(silent) => silent,
+            None => match unconnected(playground)? {
+                Some(unconnected) => unconnected,
+                None => return Ok(()),
+            },
+        };
         if Instant::now() > deadline {
             let logs: Vec<String> = playground.daemons.all().map(Daemon::last_words).collect();
             bail!(
@@ -114,4 +124,20 @@ pub(crate) async fn wait_until_joined(playground: &Playground) -> anyhow::Result
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// A Gateway that does not say yet that it is connected to every other cluster.
+fn unconnected(playground: &Playground) -> anyhow::Result<Option<String>> {
+    let clusters = &playground.world.topology.clusters;
+    for cluster in clusters {
+        let home = playground.apis.of(&cluster.name)?.objects();
+        let gateways = home.list("gateways.submariner.io", Some(OPERATOR_NAMESPACE));
+        let connections =
+            gateways.iter().filter_map(|gateway| gateway["status"]["connections"].as_array()).flatten();
+        let connected = connections.filter(|connection| connection["status"] == "connected").count();
+        if connected + 1 < clusters.len() {
+            return Ok(Some(format!("the Gateway of {} tells of {connected} connections", cluster.name)));
+        }
+    }
+    Ok(None)
 }

@@ -15,7 +15,7 @@ use crate::control::{Client, Reply, Request};
 use crate::exec;
 use crate::settings::{Lifetime, Settings, find_submariner};
 use crate::supervisor::{self, complain};
-use crate::topology::{Path, Size, Target, Topology};
+use crate::topology::{MOST_CLUSTERS, Path, Size, Target, Topology};
 
 /// Joined clusters on this machine, inside namespaces of their own.
 ///
@@ -23,7 +23,7 @@ use crate::topology::{Path, Size, Target, Topology};
 /// Kubernetes, no container engine and no root where ordinary users may make namespaces. Nothing of the machine's
 /// own network is touched, and nothing is left behind.
 #[derive(Debug, Parser)]
-#[command(name = "subctl playground", version, max_term_width = 100)]
+#[command(name = "subctl-playground", bin_name = "subctl playground", version, max_term_width = 100)]
 struct Cli {
     /// Which playground, where there are several
     #[arg(long, env = "SUBCTL_PLAYGROUND", default_value = "default", value_name = "NAME")]
@@ -77,7 +77,7 @@ struct UpArgs {
     #[arg(long, value_name = "PATH")]
     submariner: Option<PathBuf>,
     /// How many clusters
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=Topology::most_clusters()))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=MOST_CLUSTERS))]
     clusters: u8,
     /// How many nodes per cluster beside the gateway
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
@@ -228,13 +228,12 @@ fn logs(name: &str, path: &Path, follow: bool) -> anyhow::Result<()> {
 fn check(name: &str, check: CheckArgs) -> anyhow::Result<ExitCode> {
     let running = Client::connect(name)?;
     let own = running.is_none();
-    let mut client = match running {
-        Some(client) => client,
-        None => {
-            // A name of its own, so that two checks at one time do not meet.
-            let name = format!("check-{}", std::process::id());
-            supervisor::start(&settings(&name, check.up, Lifetime::OfParent)?, tell)?
-        }
+    let mut client = if let Some(client) = running {
+        client
+    } else {
+        // A name of its own, so that two checks at one time do not meet.
+        let name = format!("check-{}", std::process::id());
+        supervisor::start(&settings(&name, check.up, Lifetime::OfParent)?, tell)?
     };
     let mut verdicts = Verdicts::default();
     let mut each = |reply: Reply| match (reply, check.output) {

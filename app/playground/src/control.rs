@@ -59,7 +59,16 @@ impl Client {
     /// Finds the playground of this name; `None` if there is none.
     pub(crate) fn connect(name: &str) -> anyhow::Result<Option<Self>> {
         match UnixStream::connect_addr(&address(name)?) {
-            Ok(stream) => Ok(Some(Self { stream })),
+            Ok(stream) => {
+                // Anybody may have taken the name; into somebody else's namespaces nobody must be led.
+                let holder = getsockopt(&stream, PeerCredentials).context("who holds the playground")?.uid();
+                if holder != nix::unistd::geteuid().as_raw() {
+                    bail!(
+                        "the name of this playground is held by the user {holder}: choose another with --name"
+                    );
+                }
+                Ok(Some(Self { stream }))
+            }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
             Err(error) => Err(error).context("cannot reach the playground"),
         }

@@ -4,8 +4,9 @@ mod environment;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -183,29 +184,29 @@ pub(crate) fn log_of(cluster: &str, node: &str, daemon: &str) -> PathBuf {
     Path::new(STATE_DIR).join(cluster).join(format!("{node}-{daemon}.log"))
 }
 
-fn keep_running(
-    path: &str,
-    state: &Mutex<State>,
-    mut start: impl FnMut() -> std::io::Result<std::process::Child>,
-) -> ! {
+fn keep_running(path: &str, state: &Mutex<State>, mut start: impl FnMut() -> io::Result<Child>) -> ! {
     let mut pause = FIRST_PAUSE;
     loop {
         let begin = Instant::now();
-        match start() {
-            Ok(mut child) => {
-                let set = |pid| state.lock().unwrap_or_else(PoisonError::into_inner).pid = pid;
-                set(i32::try_from(child.id()).ok());
-                let end = child.wait();
-                set(None);
-                tracing::warn!(daemon = path, end = ?end, "a daemon ended");
-            }
-            Err(error) => tracing::error!(daemon = path, %error, "a daemon cannot be started"),
-        }
+        run_once(path, state, &mut start);
         if begin.elapsed() > SETTLED {
             pause = FIRST_PAUSE;
         }
         thread::sleep(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
         state.lock().unwrap_or_else(PoisonError::into_inner).restarts += 1;
+    }
+}
+
+fn run_once(path: &str, state: &Mutex<State>, start: &mut impl FnMut() -> io::Result<Child>) {
+    let set = |pid| state.lock().unwrap_or_else(PoisonError::into_inner).pid = pid;
+    let end = start().and_then(|mut child| {
+        set(i32::try_from(child.id()).ok());
+        child.wait()
+    });
+    set(None);
+    match end {
+        Ok(status) => tracing::warn!(daemon = path, %status, "a daemon ended"),
+        Err(error) => tracing::error!(daemon = path, %error, "a daemon cannot be run"),
     }
 }

@@ -20,7 +20,7 @@ use crate::network::Network;
 use crate::progress::{Phase, Progress};
 use crate::settings::Settings;
 use crate::supervisor::{complain, end_with_parent};
-use crate::topology::Topology;
+use crate::topology::{Cluster, Topology};
 use crate::world::World;
 
 /// Everything that runs.
@@ -29,9 +29,9 @@ pub(crate) struct Playground {
     pub(crate) settings: Settings,
     pub(crate) world: Arc<World>,
     pub(crate) apis: Apis,
-    pub(crate) network: Network,
     pub(crate) daemons: Daemons,
-    /// Serves as long as it is held.
+    /// These work as long as they are held.
+    _network: Network,
     _echo: EchoServer,
 }
 
@@ -96,12 +96,12 @@ async fn build(settings: Settings, progress: &Progress) -> anyhow::Result<Playgr
     progress.say("starting the CNI and the service proxy on every node");
     let network = Network::start(&world, &apis).await?;
     let echo = EchoServer::start()?;
-    for (_, pod) in world.topology.clusters.iter().flat_map(|cluster| cluster.all_pods()) {
+    for (_, pod) in world.topology.clusters.iter().flat_map(Cluster::all_pods) {
         echo.serve(world.host(&pod.name)?)?;
     }
     progress.say("starting the gateways and route agents");
     let daemons = Daemons::start(&settings, &world, &apis)?;
-    Ok(Playground { settings, world, apis, network, daemons, _echo: echo })
+    Ok(Playground { settings, world, apis, daemons, _network: network, _echo: echo })
 }
 
 /// Programs whose parents ended are this process's to bury.

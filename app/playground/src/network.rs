@@ -12,8 +12,9 @@ use anyhow::{Context, anyhow};
 use subm_kernel::Kernel;
 use subm_lab::Host;
 use subm_plan::Scope;
-use subm_runtime::Converger;
 use subm_runtime::converger::Settings;
+use subm_runtime::{Converger, Report};
+use tokio::sync::watch;
 
 use crate::api::Apis;
 use crate::topology::{Cluster, Node};
@@ -73,17 +74,7 @@ impl Network {
         for pod in &node.pods {
             connect_pod((node, host), (pod, world.host(&pod.name)?)).await?;
         }
-        let (host, node) = (host.clone(), node.clone());
-        tokio::spawn(async move {
-            while report.changed().await.is_ok() {
-                for pod in &node.pods {
-                    // A bridge that was deleted comes back without ports, as after any restart of a CNI.
-                    if let Err(error) = host.attach_hairpin(&veth_of(pod), CNI_BRIDGE).await {
-                        tracing::debug!(%error, "a pod is not attached");
-                    }
-                }
-            }
-        });
+        tokio::spawn(keep_attached(host.clone(), node.clone(), report));
         Ok(())
     }
 
@@ -94,6 +85,17 @@ impl Network {
         move |services| {
             for (own, proxy) in &proxies {
                 proxy.set_plan(proxy::plan(*own, services));
+            }
+        }
+    }
+}
+
+/// A bridge that was deleted comes back without ports, as after any restart of a CNI: they are attached again.
+async fn keep_attached(host: Host, node: Node, mut report: watch::Receiver<Report>) {
+    while report.changed().await.is_ok() {
+        for pod in &node.pods {
+            if let Err(error) = host.attach_hairpin(&veth_of(pod), CNI_BRIDGE).await {
+                tracing::debug!(%error, "a pod is not attached");
             }
         }
     }

@@ -44,5 +44,12 @@ pub(crate) fn find_submariner(named: Option<PathBuf>) -> anyhow::Result<PathBuf>
             path.display()
         );
     }
-    std::path::absolute(&path).with_context(|| format!("the place of {}", path.display()))
+    let path = path.canonicalize().with_context(|| format!("the place of {}", path.display()))?;
+    if path.starts_with("/run") {
+        bail!(
+            "{} cannot be run in the playground, which has a /run of its own: copy it elsewhere",
+            path.display()
+        );
+    }
+    Ok(path)
 }

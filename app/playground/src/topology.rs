@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Names of clusters in the order in which they are given out.
 const CLUSTERS: [&str; 8] = ["east", "west", "north", "south", "mars", "venus", "pluto", "ceres"];
+/// How many clusters there are names for.
+pub(crate) const MOST_CLUSTERS: i64 = 8;
 /// The MTU of every wire.
 pub(crate) const MTU: u32 = 1500;
 /// The hub's API on the WAN.
@@ -73,11 +75,6 @@ impl Topology {
         let clusters =
             CLUSTERS.iter().zip(1..=size.clusters).map(|(name, number)| Cluster::new(name, number, size));
         Self { clusters: clusters.collect() }
-    }
-
-    /// How many clusters there are names for.
-    pub(crate) const fn most_clusters() -> i64 {
-        CLUSTERS.len() as i64
     }
 
     pub(crate) fn cluster(&self, name: &str) -> Option<&Cluster> {

@@ -33,22 +33,14 @@ struct Tenant {
 impl EchoServer {
     /// Starts the thread.
     pub fn start() -> Result<Self, LabError> {
-        let (tenants, mut arrivals) = mpsc::unbounded_channel();
+        let (tenants, arrivals) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(LabError::io("echo", "start a runtime"))?;
         thread::Builder::new()
             .name("echo".to_owned())
-            .spawn(move || {
-                runtime.block_on(async move {
-                    while let Some(tenant) = arrivals.recv().await {
-                        if let Err(error) = admit(tenant) {
-                            tracing::warn!(%error, "an echo server cannot be served");
-                        }
-                    }
-                });
-            })
+            .spawn(move || runtime.block_on(serve(arrivals)))
             .map_err(LabError::io("echo", "start a thread"))?;
         Ok(Self { tenants })
     }
@@ -67,6 +59,14 @@ impl EchoServer {
         self.tenants
             .send(tenant)
             .map_err(|_| LabError::io(host.name(), what)(io::Error::other("the echo thread has ended")))
+    }
+}
+
+async fn serve(mut arrivals: mpsc::UnboundedReceiver<Tenant>) {
+    while let Some(tenant) = arrivals.recv().await {
+        if let Err(error) = admit(tenant) {
+            tracing::warn!(%error, "an echo server cannot be served");
+        }
     }
 }
 

@@ -74,8 +74,8 @@ impl Watch {
 
 fn open(filter: &[SockFilter]) -> io::Result<Socket> {
     // KERNEL: only ETH_P_ALL sees packets that leave; the protocol of the socket is in network order.
-    let every = i32::from((libc::ETH_P_ALL as u16).to_be());
-    let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(every)))?;
+    let socket =
+        Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(i32::from(ETH_P_ALL.to_be()))))?;
     socket.attach_filter(filter)?;
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
     Ok(socket)
@@ -110,14 +110,17 @@ fn sighting(host: &str, link: usize, packet: &[u8]) -> Option<Sighting> {
 const SRC: u32 = 12;
 const DST: u32 = 16;
 const ETH_P_IP: u32 = 0x0800;
+const ETH_P_ALL: u16 = 3;
+
+/// Instructions of classic BPF (`linux/bpf_common.h`): load a word at a fixed place, mask it, compare it, return.
+const LOAD: u16 = 0x20;
+const AND: u16 = 0x54;
+const EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
 
 /// A classic BPF program that keeps IPv4 packets of the link that match a suspect: the kernel leaves the rest out,
 /// so that a fast transfer cannot push a suspect out of the socket's buffer.
 fn program(link: u32, suspects: &[Suspect]) -> Vec<SockFilter> {
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const AND: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
-    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     let ancillary = |field: i32| (libc::SKF_AD_OFF + field).cast_unsigned();
     let refuse = || SockFilter::new(RETURN, 0, 0, 0);
     let mut program = vec![

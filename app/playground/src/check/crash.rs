@@ -1,6 +1,6 @@
 //! Daemons that are killed while packets pass.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::bail;
 use subm_lab::traffic::{PingRun, StreamRun};
@@ -32,7 +32,6 @@ fn killed(context: &Context<'_>, daemons: &[&Daemon]) -> anyhow::Result<String> 
         streams.push(StreamRun::start(host, echo(target))?);
     }
     std::thread::sleep(BEFORE);
-    let start = Instant::now();
     let before: Vec<u32> = daemons.iter().map(|daemon| daemon.status().restarts).collect();
     daemons.iter().try_for_each(|daemon| daemon.kill())?;
     let back = until_ok(PATIENCE, || {
@@ -60,11 +59,10 @@ fn killed(context: &Context<'_>, daemons: &[&Daemon]) -> anyhow::Result<String> 
         bytes += report.bytes;
         stall = stall.max(report.longest_stall);
     }
-    back?;
+    let ((), ready) = back?;
     if lost > 0 {
         bail!("{lost} of {sent} packets were lost");
     }
-    let ready = start.elapsed() - BEFORE;
     Ok(format!(
         "0 of {sent} packets lost, 0 resets in {} MiB (longest stall {} ms), ready after {:.2} s",
         bytes >> 20,

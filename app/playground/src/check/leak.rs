@@ -9,7 +9,7 @@ use subm_lab::{Sighting, Suspect, Watch};
 use subm_plan::{NodePlan, Scope, Step};
 
 use super::Check;
-use super::context::{ANSWER, Context, PATIENCE, until_ok};
+use super::context::{Context, PATIENCE, until_ok};
 use super::drift;
 use crate::topology::Cluster;
 use crate::world::{OUTSIDE, SWITCH, UPLINK};
@@ -129,9 +129,11 @@ fn unseen(context: &Context<'_>, hit: impl FnOnce() -> anyhow::Result<()>) -> an
     hit()?;
     std::thread::sleep(Duration::from_millis(500));
     let healed = until_ok(PATIENCE, || {
-        pings.iter().try_for_each(|(host, target, _)| traffic::ping(host, *target, 56, ANSWER).map(drop))?;
+        let soon = Duration::from_millis(200);
+        pings.iter().try_for_each(|(host, target, _)| traffic::ping(host, *target, 56, soon).map(drop))?;
         Ok(())
     });
+    pings.iter().for_each(|(_, _, ping)| ping.end());
     let (mut sent, mut lost) = (0, 0);
     for (_, _, ping) in pings {
         let report = ping.stop()?;

@@ -44,7 +44,7 @@ impl<'a> Member<'a> {
     }
 
     /// The name of its Endpoint, which follows from its gateway's address.
-    pub(super) fn endpoint_name(&self, gateway: Ipv4Addr) -> String {
+    fn endpoint_name(&self, gateway: Ipv4Addr) -> String {
         format!("{}-{}", self.id, self.cable_name(gateway))
     }
 

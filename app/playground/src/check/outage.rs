@@ -33,17 +33,17 @@ fn outage(context: &Context<'_>, apis: &[&str]) -> anyhow::Result<String> {
         let (host, target) = context.between_workers(&from.name, &to.name)?;
         pings.push(PingRun::start(host, target, Duration::from_millis(10))?);
     }
-    let set = |link: Link| -> anyhow::Result<()> {
+    let make = |link: Link| -> anyhow::Result<()> {
         apis.iter().try_for_each(|name| {
             context.playground.apis.of(name)?.server().faults().set_link(link);
             Ok(())
         })
     };
-    set(Link::Refused)?;
+    make(Link::Refused)?;
     std::thread::sleep(LENGTH / 4);
     let killed = context.playground.daemons.all().try_for_each(crate::daemon::Daemon::kill);
     std::thread::sleep(LENGTH * 3 / 4);
-    set(Link::Up)?;
+    make(Link::Up)?;
     killed?;
     let daemons = || context.playground.daemons.all().try_for_each(|daemon| context.ready(daemon));
     let ((), back) = until_ok(PATIENCE, daemons)?;

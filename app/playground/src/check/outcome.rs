@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// As many characters of what was seen are shown in a table.
+const SHOWN: usize = 160;
+
 /// What came of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
@@ -35,7 +38,16 @@ impl Outcome {
             Verdict::Skipped => ("-", "33"),
         };
         let mark = if coloured { format!("\x1b[{colour}m{mark}\x1b[0m") } else { mark.to_owned() };
-        format!("{mark} {:<44} {}", self.name, self.seen)
+        let mut lines = self.seen.lines();
+        let first = lines.next().unwrap_or_default();
+        // A failure is told in full.
+        let (seen, cut) = match first.char_indices().nth(SHOWN) {
+            Some((end, _)) if self.verdict == Verdict::Passed => (&first[..end], "…"),
+            _ => (first, ""),
+        };
+        let mut line = format!("{mark} {:<44} {seen}{cut}", self.name);
+        lines.for_each(|more| line.extend(["\n    ", more]));
+        line
     }
 }
 

@@ -78,6 +78,7 @@ fn transfer(context: &Context<'_>, near: &str, far: &str) -> anyhow::Result<Stri
     let echoed = traffic::tcp(host, echo(target), TRANSFER, Duration::from_secs(10))?;
     own_source(&echoed)?;
     let mib = TRANSFER >> 20;
-    let rate = (TRANSFER * 8) as f64 / echoed.took.as_secs_f64() / 1e9;
+    let gigabits = f64::from(u32::try_from(mib).unwrap_or(u32::MAX)) * 1_048_576.0 * 8.0 / 1e9;
+    let rate = gigabits / echoed.took.as_secs_f64();
     Ok(format!("{mib} MiB there and back in {:.2} s ({rate:.2} Gb/s each way)", echoed.took.as_secs_f64()))
 }

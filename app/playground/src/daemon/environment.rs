@@ -1,17 +1,20 @@
 //! The environment of a daemon, exactly as its DaemonSet gives it.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use subm_lab::STATE_DIR;
 
 use super::Kind;
 use crate::api::{Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, gateway_rules, route_agent_rules};
 use crate::settings::Settings;
 use crate::topology::{Cluster, Node};
+
+/// Where Secrets of Submariner's Pods are mounted.
+const SECRETS: &str = "/run/secrets/submariner.io";
 
 /// The name of a daemon's Pod.
 pub(super) fn pod_name(kind: Kind, node: &Node) -> String {
@@ -59,14 +62,29 @@ fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> anyhow::Result<
         ("SUBMARINER_HALT_ON_CERT_ERROR", "true".to_owned()),
         ("AIR_GAPPED_DEPLOYMENT", "true".to_owned()),
         ("BROKER_K8S_APISERVER", hub.endpoint()),
-        ("BROKER_K8S_APISERVERTOKEN", hub.grant_member(&cluster.name)?),
         ("BROKER_K8S_REMOTENAMESPACE", BROKER_NAMESPACE.to_owned()),
-        ("BROKER_K8S_CA", STANDARD.encode(hub.authority())),
+        ("BROKER_K8S_SECRET", mount_hub_secret(cluster, hub)?),
         ("BROKER_K8S_INSECURE", "false".to_owned()),
         ("CE_IPSEC_PSK", String::new()),
         ("CE_IPSEC_NATTPORT", "4500".to_owned()),
         ("CE_IPSEC_DEBUG", "false".to_owned()),
     ])
+}
+
+/// Puts the member's credential where the Secret would be mounted, and tells the Secret's name.
+fn mount_hub_secret(cluster: &Cluster, hub: &Api) -> anyhow::Result<String> {
+    let name = format!("submariner-broker-secret-{}", cluster.name);
+    let directory = Path::new(SECRETS).join(&name);
+    fs::create_dir_all(&directory)?;
+    write_secret(&directory.join("token"), &hub.grant_member(&cluster.name)?)?;
+    write_secret(&directory.join("ca.crt"), hub.authority())?;
+    Ok(name)
+}
+
+fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| path.display().to_string())
 }
 
 /// A way to the API at home for this daemon alone.
@@ -80,6 +98,6 @@ fn kubeconfig(kind: Kind, home: &Api, node: &Node) -> anyhow::Result<PathBuf> {
     let directory = Path::new(STATE_DIR).join("credentials");
     fs::create_dir_all(&directory)?;
     let path = directory.join(format!("{}-{}.kubeconfig", node.name, kind.name()));
-    fs::write(&path, home.kubeconfig(&token)).with_context(|| path.display().to_string())?;
+    write_secret(&path, &home.kubeconfig(&token))?;
     Ok(path)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::Playground;
+use crate::api::Api;
 use crate::check;
 use crate::control::{Reply, Request};
 use crate::progress::{Phase, Progress};
@@ -31,27 +32,28 @@ impl Server {
     pub(super) fn start(listener: UnixListener, progress: Progress, init: i32) -> io::Result<Self> {
         let server = Self(Arc::new(Inner { progress, init, playground: OnceLock::new() }));
         let serving = server.clone();
-        thread::Builder::new().name("control".to_owned()).spawn(move || {
-            for stream in listener.incoming() {
-                let (server, stream) = match stream {
-                    Ok(stream) => (serving.clone(), stream),
-                    Err(error) => {
-                        tracing::warn!(%error, "nobody can be answered");
-                        thread::sleep(Duration::from_millis(100));
-                        continue;
-                    }
-                };
-                let answer = move || {
-                    if let Err(error) = server.converse(&stream) {
-                        tracing::debug!(%error, "a conversation broke off");
-                    }
-                };
-                if let Err(error) = thread::Builder::new().name("answer".to_owned()).spawn(answer) {
-                    tracing::warn!(%error, "somebody was not answered");
-                }
-            }
-        })?;
+        let listen = move || listener.incoming().for_each(|stream| serving.accept(stream));
+        thread::Builder::new().name("control".to_owned()).spawn(listen)?;
         Ok(server)
+    }
+
+    fn accept(&self, stream: io::Result<UnixStream>) {
+        if let Err(error) = stream.and_then(|stream| self.answer(stream)) {
+            tracing::warn!(%error, "somebody was not answered");
+            // The usual cause is a lack of file descriptors, which only time cures.
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Starts to answer one question.
+    fn answer(&self, stream: UnixStream) -> io::Result<()> {
+        let server = self.clone();
+        let converse = move || {
+            if let Err(error) = server.converse(&stream) {
+                tracing::debug!(%error, "a conversation broke off");
+            }
+        };
+        thread::Builder::new().name("answer".to_owned()).spawn(converse).map(drop)
     }
 
     /// Answers everything from now on.
@@ -112,7 +114,7 @@ impl Server {
 
     fn status(&self, playground: &Playground) -> Status {
         let topology = &playground.world.topology;
-        let api = |name: &str| playground.apis.of(name).map(|api| api.endpoint()).unwrap_or_default();
+        let api = |name: &str| playground.apis.of(name).map(Api::endpoint).unwrap_or_default();
         let clusters = topology.clusters.iter().map(|cluster| ClusterStatus {
             name: cluster.name.clone(),
             api: api(&cluster.name),

@@ -67,6 +67,20 @@ mod tests {
     fn pods_are_bridged_routed_and_masqueraded() {
         let topology = Topology::new(Size { clusters: 1, workers: 1, pods: 1 });
         let cluster = &topology.clusters[0];
-        insta::assert_snapshot!(super::plan(cluster, &cluster.nodes[1]), @"");
+        insta::assert_snapshot!(super::plan(cluster, &cluster.nodes[1]), @r#"
+        link cni0 bridge mtu 1500 up
+        address 10.1.1.1/24 dev cni0
+        sysctl net.ipv4.ip_forward = 1
+        route 10.1.0.0/24 via 172.31.1.10 dev eth0 onlink
+        table inet submariner-playground-cni {
+          chain postrouting {
+            type nat hook postrouting priority 100; policy accept;
+            ip saddr 10.1.0.0/16 ip daddr 10.1.0.0/16 counter return comment "pod to pod"
+            ip saddr 10.1.0.0/16 ip daddr != 224.0.0.0/4 counter masquerade comment "pod to outside"
+            ip saddr != 10.1.0.0/16 ip daddr 10.1.1.0/24 counter return comment "outside to a pod of this node"
+            ip saddr != 10.1.0.0/16 ip daddr 10.1.0.0/16 counter masquerade comment "outside to a pod of another node"
+          }
+        }
+        "#);
     }
 }

@@ -122,3 +122,78 @@ fn to(address: Ipv4Addr) -> Match {
 fn to_port(protocol: L4, port: u16) -> Match {
     Match::Port(protocol, Side::Destination, PortTest::Is(port))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(name: &str, address: &str, port: &serde_json::Value) -> Service {
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "default", "name": name},
+            "spec": {"clusterIP": address, "ports": [port]},
+        }))
+        .unwrap()
+    }
+
+    fn slice(service: &str, endpoints: &serde_json::Value) -> EndpointSlice {
+        serde_json::from_value(json!({
+            "metadata": {"namespace": "default", "name": "a", "labels": {SERVICE_LABEL: service}},
+            "addressType": "IPv4",
+            "ports": [{"name": "web", "port": 8080}],
+            "endpoints": endpoints,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn ready_endpoints_have_equal_chances() {
+        let web = service("web", "100.65.0.80", &json!({"name": "web", "port": 80}));
+        let slice = slice(
+            "web",
+            &json!([
+                {"addresses": ["10.1.1.2"]},
+                {"addresses": ["10.1.0.2"], "conditions": {"ready": true}},
+                {"addresses": ["10.1.0.3"], "conditions": {"ready": false}},
+            ]),
+        );
+        let services = services([&web].into_iter(), [&slice].into_iter());
+        insta::assert_snapshot!(plan("10.1.0.0/24".parse().unwrap(), &services), @r#"
+        table inet submariner-playground-proxy {
+          chain default-web-web {
+            tcp dport 80 numgen random mod 2 0 counter dnat ip to 10.1.0.2:8080 comment "default-web-web"
+            tcp dport 80 counter dnat ip to 10.1.1.2:8080 comment "default-web-web"
+          }
+          chain output {
+            type nat hook output priority -100; policy accept;
+            ip daddr 100.65.0.80/32 tcp dport 80 counter jump default-web-web comment "default-web-web"
+          }
+          chain postrouting {
+            type nat hook postrouting priority 100; policy accept;
+            ip saddr 10.1.0.0/24 ip daddr 10.1.0.0/24 counter masquerade comment "a service's pod on the caller's own node"
+          }
+          chain prerouting {
+            type nat hook prerouting priority -100; policy accept;
+            ip daddr 100.65.0.80/32 tcp dport 80 counter jump default-web-web comment "default-web-web"
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn what_is_not_complete_has_no_chain() {
+        let none = service("none", "100.65.0.81", &json!({"name": "web", "port": 80}));
+        let headless = service("web", "None", &json!({"name": "web", "port": 80}));
+        let sctp = service("web", "100.65.0.82", &json!({"name": "web", "port": 80, "protocol": "SCTP"}));
+        let slice = slice("web", &json!([{"addresses": ["10.1.0.2"]}]));
+        let services = services([&none, &headless, &sctp].into_iter(), [&slice].into_iter());
+        let plan = plan("10.1.0.0/24".parse().unwrap(), &services);
+        let chains = plan.table.unwrap().chains;
+        let names: Vec<_> = chains.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["output", "postrouting", "prerouting"]);
+        assert!(
+            chains.values().flat_map(|chain| &chain.rules).all(|rule| rule.verdict == Verdict::Masquerade)
+        );
+    }
+}

@@ -69,9 +69,14 @@ impl PingRun {
         Ok(Self { stop, thread, what: format!("ping {to}"), host: host.clone() })
     }
 
+    /// Stops asking without waiting, where several series end together.
+    pub fn end(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Stops asking, waits a second for answers that are under way, and tells.
     pub fn stop(self) -> Result<PingReport, LabError> {
-        self.stop.store(true, Ordering::Relaxed);
+        self.end();
         let outcome = self.thread.join().unwrap_or_else(|_| Ok(Err(io::Error::other("the thread panicked"))));
         outcome?.map_err(LabError::io(self.host.name(), self.what))
     }
@@ -91,7 +96,7 @@ fn series(to: Ipv4Addr, interval: Duration, stop: &AtomicBool) -> io::Result<Pin
             end = Some(now + LAST_WAIT);
         }
         match end {
-            Some(end) if now >= end || open_requests.is_empty() => break,
+            Some(end) if now >= end || open_requests.values().all(|asked| now > *asked + LAST_WAIT) => break,
             None if now >= due => {
                 // A send may fail while the route is away: that is a lost packet and shows as one.
                 if let Err(error) = socket.write_all(&request(number, 56)) {

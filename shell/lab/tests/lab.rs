@@ -1,0 +1,179 @@
+//! The lab, on a kernel: hosts, wires, traffic between them, and eyes on the wires.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its ground is missing")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net};
+use subm_lab::traffic::{self, PingRun, StreamRun, UdpFlow};
+use subm_lab::{ECHO_PORT, EchoServer, Ground, Host, Suspect, Veth, Watch};
+
+const LEFT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const RIGHT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Two hosts with a router between them, and echo servers on both.
+struct Three {
+    left: Host,
+    router: Host,
+    right: Host,
+    _echo: EchoServer,
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+async fn three() -> Three {
+    let [left, router, right] = ["left", "router", "right"].map(Host::create);
+    let (left, router, right) = (left.await.unwrap(), router.await.unwrap(), right.await.unwrap());
+    for (host, port, own, gateway) in [
+        (&left, "to-left", "192.0.2.1/24", "192.0.2.254"),
+        (&right, "to-right", "198.51.100.1/24", "198.51.100.254"),
+    ] {
+        Veth { here: (host, "eth0"), there: (&router, port), mtu: 1500 }.lay().await.unwrap();
+        host.add_address("eth0", net(own)).await.unwrap();
+        router.add_address(port, net(&format!("{gateway}/24"))).await.unwrap();
+        host.add_route(Ipv4Net::default(), gateway.parse().unwrap()).await.unwrap();
+    }
+    router.forward_packets().unwrap();
+    let echo = EchoServer::start().unwrap();
+    echo.serve(&left).unwrap();
+    echo.serve(&right).unwrap();
+    Three { left, router, right, _echo: echo }
+}
+
+/// Runs a test on a ground of its own.
+fn on_ground(body: impl AsyncFnOnce(Three) + Send + 'static) {
+    let run = || {
+        Ground::of_thread().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { body(three().await).await });
+    };
+    std::thread::spawn(run).join().unwrap();
+}
+
+fn echo(address: Ipv4Addr) -> SocketAddr {
+    (address, ECHO_PORT).into()
+}
+
+#[test]
+fn answers_tell_whom_the_server_saw_and_come_back_whole() {
+    on_ground(async |three| {
+        let left = SocketAddr::from((LEFT, 0)).ip();
+        for bytes in [0, 1, 1472, 9000, 60_000] {
+            let udp = traffic::udp(&three.left, echo(RIGHT), bytes, ANSWER).unwrap();
+            assert_eq!((udp.seen_as.ip(), udp.source_kept()), (left, true));
+            let tcp = traffic::tcp(&three.left, echo(RIGHT), bytes * 50, ANSWER).unwrap();
+            assert_eq!((tcp.seen_as, tcp.source_kept()), (tcp.own, true));
+            assert!(traffic::ping(&three.left, RIGHT, bytes, ANSWER).unwrap() < ANSWER);
+        }
+    });
+}
+
+#[test]
+fn one_flow_keeps_its_port() {
+    on_ground(async |three| {
+        let flow = UdpFlow::open(&three.left, echo(RIGHT)).unwrap();
+        let first = flow.ask(10, ANSWER).unwrap();
+        assert_eq!(flow.ask(20, ANSWER).unwrap().seen_as, first.seen_as);
+        assert_ne!(traffic::udp(&three.left, echo(RIGHT), 10, ANSWER).unwrap().seen_as, first.seen_as);
+    });
+}
+
+#[test]
+fn silence_is_an_error_that_names_host_and_target() {
+    on_ground(async |three| {
+        three.router.sysctl("net/ipv4/ip_forward", "0").unwrap();
+        let soon = Duration::from_millis(100);
+        let error = traffic::udp(&three.left, echo(RIGHT), 10, soon).unwrap_err();
+        assert_eq!(error.to_string(), "left: udp to 198.51.100.1:8080 with 10 bytes");
+        assert!(traffic::ping(&three.left, RIGHT, 10, soon).is_err());
+        assert!(traffic::tcp(&three.left, echo(RIGHT), 10, soon).is_err());
+    });
+}
+
+#[test]
+fn lost_packets_and_stalls_are_counted() {
+    on_ground(async |three| {
+        let ping = PingRun::start(&three.left, RIGHT, Duration::from_millis(5)).unwrap();
+        let stream = StreamRun::start(&three.left, echo(RIGHT)).unwrap();
+        while stream.bytes() < 100_000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        three.router.sysctl("net/ipv4/ip_forward", "0").unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        three.router.forward_packets().unwrap();
+        let before = stream.bytes();
+        while stream.bytes() < before + 100_000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let pings = ping.stop().unwrap();
+        assert!(pings.sent > pings.received && pings.received > 0, "{pings:?}");
+        assert_eq!(pings.lost.len(), usize::try_from(pings.sent - pings.received).unwrap());
+        let stream = stream.stop().unwrap();
+        assert_eq!(stream.broken, None);
+        assert!(stream.longest_stall >= Duration::from_millis(300), "{stream:?}");
+    });
+}
+
+#[test]
+fn a_series_without_loss_says_so_and_ends() {
+    on_ground(async |three| {
+        let ping = PingRun::start(&three.left, RIGHT, Duration::from_millis(1)).unwrap();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let report = ping.stop().unwrap();
+        assert!(report.sent > 100, "{report:?}");
+        assert_eq!((report.sent - report.received, report.lost.len()), (0, 0));
+    });
+}
+
+#[test]
+fn a_watch_sees_suspects_on_its_link_in_both_directions_and_nothing_else() {
+    on_ground(async |three| {
+        let right: Ipv4Net = Ipv4Net::from(RIGHT);
+        let to = [Suspect { src: None, dst: Some(right) }];
+        let other = [
+            Suspect { src: Some(right), dst: Some(right) },
+            Suspect { src: Some(Ipv4Net::from(LEFT)), dst: None },
+        ];
+        let leaving = Watch::start(&three.left, "eth0", &to).await.unwrap();
+        let arriving = Watch::start(&three.router, "to-left", &to).await.unwrap();
+        let elsewhere = Watch::start(&three.router, "to-right", &other).await.unwrap();
+        let idle = Watch::start(&three.left, "lo", &to).await.unwrap();
+        for _ in 0..3 {
+            traffic::ping(&three.left, RIGHT, 10, ANSWER).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for watch in [leaving, arriving, elsewhere] {
+            let seen = watch.stop().unwrap();
+            let all: Vec<_> =
+                seen.iter().map(|(seen, count)| (seen.src, seen.dst, seen.protocol, *count)).collect();
+            assert_eq!(all, [(LEFT, RIGHT, 1, 3)]);
+        }
+        assert!(idle.stop().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn threads_and_sysctls_of_a_host_are_its_own() {
+    on_ground(async |three| {
+        assert_eq!(three.router.read_sysctl("net/ipv4/ip_forward").unwrap(), "1");
+        assert_eq!(three.left.read_sysctl("net/ipv4/ip_forward").unwrap(), "0");
+        let bind = move || std::net::UdpSocket::bind((LEFT, 0)).is_ok();
+        assert!(three.left.enter(bind).unwrap());
+        assert!(!three.right.enter(bind).unwrap());
+        assert!(three.left.spawn("a", bind).unwrap().join().unwrap().unwrap());
+    });
+}
+
+#[test]
+fn a_removed_host_makes_room_for_another_of_its_name() {
+    on_ground(async |three| {
+        assert!(Host::create("left").await.is_err());
+        three.left.remove().unwrap();
+        let fresh = Host::create("left").await.unwrap();
+        assert!(fresh.addresses("eth0").await.is_err() || fresh.addresses("eth0").await.unwrap().is_empty());
+    });
+}
