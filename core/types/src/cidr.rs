@@ -39,17 +39,25 @@ impl CidrSet {
 
     /// Tells whether an address is in the set.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|net| net.contains(&address))
+        self.contains_net(&IpNet::from(address))
     }
 
     /// Tells whether every address of a network is in the set.
     pub fn contains_net(&self, net: &IpNet) -> bool {
-        self.0.iter().any(|ours| ours.contains(net))
+        self.around(&net.trunc()).is_some()
+    }
+
+    /// The network that contains this one. As no two share addresses, it is the last that does not come after it.
+    fn around(&self, net: &IpNet) -> Option<IpNet> {
+        self.0.range(..=net).next_back().copied().filter(|ours| ours.contains(net))
     }
 
     /// The first network of this set that shares addresses with another one.
     pub fn overlap(&self, net: &IpNet) -> Option<IpNet> {
-        self.iter().find(|ours| ours.contains(net) || net.contains(ours))
+        let net = net.trunc();
+        // Those inside come right after it.
+        let inside = || self.0.range(net..).next().copied().filter(|ours| net.contains(ours));
+        self.around(&net).or_else(inside)
     }
 
     /// The first pair of networks, one of each set, that share addresses.
@@ -89,6 +97,30 @@ mod tests {
             set("10.1.0.0/16 10.0.0.0/16 10.0.3.0/24 fd00::1/64").to_string(),
             "10.0.0.0/15, fd00::/64"
         );
+    }
+
+    #[test]
+    fn what_is_found_by_order_is_what_is_found_one_by_one() {
+        let all: Vec<IpNet> = (0..64_u32)
+            .flat_map(|bits| (26..=32).map(move |length| (bits, length)))
+            .map(|(bits, length)| {
+                ipnet::Ipv4Net::new_assert((0x0a00_0000 | bits).into(), length).trunc().into()
+            })
+            .collect();
+        for step in 1..all.len() {
+            let ours: CidrSet =
+                all.iter().copied().filter(|net| net.prefix_len() > 27).step_by(step).take(9).collect();
+            for net in &all {
+                let found = ours.iter().find(|one| one.contains(net) || net.contains(one));
+                assert_eq!(ours.overlap(net), found, "{net} in {ours}");
+                assert_eq!(
+                    ours.contains_net(net),
+                    ours.iter().any(|one| one.contains(net)),
+                    "{net} in {ours}"
+                );
+                assert_eq!(ours.contains(net.addr()), ours.iter().any(|one| one.contains(&net.addr())));
+            }
+        }
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(crate) const BENCH: Bench =
 const ROUNDS: usize = 3;
 const AFTER: Duration = Duration::from_millis(300);
 /// Worker to worker, both ways: the longest way that there is.
-const PAIRS: [(&str, [u8; 4]); 2] = [("east-worker-pod-1", [10, 2, 1, 2]), ("west-worker-pod-1", [10, 1, 1, 2])];
+const PAIRS: [(&str, [u8; 4]); 2] =
+    [("east-worker-pod-1", [10, 2, 1, 2]), ("west-worker-pod-1", [10, 1, 1, 2])];
 
 fn run(programs: &Programs) -> Result<Vec<Record>> {
     let playground = programs.playground(&[])?;

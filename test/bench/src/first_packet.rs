@@ -36,7 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn run(programs: &Programs) -> Result<Vec<Record>> {
     let playground = programs.playground(&[])?;
     hold_still(&playground, "east/gateway/gateway")?;
-    let calls = Calls::start(&playground.host("west-worker-pod-1")?, (Ipv4Addr::new(10, 1, 1, 2), ECHO_PORT).into())?;
+    let calls =
+        Calls::start(&playground.host("west-worker-pod-1")?, (Ipv4Addr::new(10, 1, 1, 2), ECHO_PORT).into())?;
     let kubeconfig = playground.kubeconfig("hub");
     let times = playground.host("hub")?.enter(|| sample(&kubeconfig, &calls))??;
     playground.down()?;
@@ -54,7 +55,8 @@ fn run(programs: &Programs) -> Result<Vec<Record>> {
 
 fn hold_still(playground: &Playground, path: &str) -> Result<()> {
     let daemons = playground.status()?.daemons;
-    let daemon = daemons.iter().find(|daemon| daemon.path == path).with_context(|| format!("there is no {path}"))?;
+    let daemon =
+        daemons.iter().find(|daemon| daemon.path == path).with_context(|| format!("there is no {path}"))?;
     let pid = daemon.pid.with_context(|| format!("{path} does not run"))?;
     playground.ask("hub", &["sh", "-c", &format!("kill -STOP {pid}")]).map(drop)
 }
@@ -120,7 +122,11 @@ impl Calls {
                 return Ok(());
             }
             drop(heard);
-            ensure!(start.elapsed() < PATIENCE, "packets still pass {} s after the Endpoint is gone", PATIENCE.as_secs());
+            ensure!(
+                start.elapsed() < PATIENCE,
+                "packets still pass {} s after the Endpoint is gone",
+                PATIENCE.as_secs()
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }

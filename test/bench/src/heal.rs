@@ -34,13 +34,17 @@ const KINDS: [Kind; 6] = [
     },
     Kind {
         name: "routes",
-        steps: |_, own| own.routes.iter().map(|(key, route)| Step::DeleteRoute(*key, route.clone())).collect(),
+        steps: |_, own| {
+            own.routes.iter().map(|(key, route)| Step::DeleteRoute(*key, route.clone())).collect()
+        },
     },
     Kind { name: "rules", steps: |_, own| own.rules.iter().cloned().map(Step::DeleteRule).collect() },
     Kind { name: "links", steps: |_, own| own.links.keys().cloned().map(Step::DeleteLink).collect() },
     Kind {
         name: "addresses",
-        steps: |_, own| own.addresses.iter().map(|(dev, net)| Step::DeleteAddress(dev.clone(), *net)).collect(),
+        steps: |_, own| {
+            own.addresses.iter().map(|(dev, net)| Step::DeleteAddress(dev.clone(), *net)).collect()
+        },
     },
     Kind {
         name: "forwarding",

@@ -98,7 +98,9 @@ fn as_root_of_a_user_namespace() -> Option<ExitCode> {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--"]).arg(this).args(env::args_os().skip(1));
     Some(match command.status() {
-        Ok(status) => status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from),
+        Ok(status) => {
+            status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
         Err(error) => {
             println!("bench: cannot start unshare: {error}; run this as root");
             ExitCode::FAILURE

@@ -26,7 +26,9 @@ fn run(programs: &Programs) -> Result<Vec<Record>> {
         let own = most(&status.daemons, kind, |daemon| daemon.rss_anon_kib)?;
         let all = most(&status.daemons, kind, |daemon| daemon.vm_rss_kib)?;
         let target = format!("≤ {limit} MB, idle");
-        records.push(Record::new(format!("memory/{kind}/rss-anon"), own, "MB").asks(Bound::AtMost(limit), target));
+        records.push(
+            Record::new(format!("memory/{kind}/rss-anon"), own, "MB").asks(Bound::AtMost(limit), target),
+        );
         records.push(Record::new(format!("memory/{kind}/vm-rss"), all, "MB"));
     }
     playground.down()?;

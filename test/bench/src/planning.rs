@@ -18,8 +18,11 @@ use crate::record::{Bound, Record};
 use crate::samples::Samples;
 use crate::{Bench, Programs};
 
-pub(crate) const BENCH: Bench =
-    Bench { name: "plan", about: "a node's plan and its differences, of 100 clusters with 50 networks each", run };
+pub(crate) const BENCH: Bench = Bench {
+    name: "plan",
+    about: "a node's plan and its differences, of 100 clusters with 50 networks each",
+    run,
+};
 
 const CLUSTERS: u8 = 100;
 const NETWORKS: u8 = 50;
@@ -35,7 +38,10 @@ fn run(_: &Programs) -> Result<Vec<Record>> {
     ensure!(routes.problems.is_empty(), "the route agent's plan has problems: {}", routes.problems[0]);
     let routes = routes.value.node;
     let wanted = usize::from(CLUSTERS) * usize::from(NETWORKS);
-    ensure!(cables.routes.len() >= wanted && routes.routes.len() >= wanted, "networks are missing in the plans");
+    ensure!(
+        cables.routes.len() >= wanted && routes.routes.len() >= wanted,
+        "networks are missing in the plans"
+    );
     let mut records = times("gateway", &cables, || subm_cable::plan(&gateway).value.map(|plan| plan.node))?;
     records.extend(times("route-agent", &routes, || Some(subm_route::plan(&node).value.node))?);
     Ok(records)
@@ -67,11 +73,14 @@ fn times(who: &str, planned: &NodePlan, plan: impl Fn() -> Option<NodePlan>) -> 
 
 /// The networks of a cluster: disjoint, and no two that could be one.
 fn networks(cluster: u8) -> impl Iterator<Item = IpNet> {
-    (0..NETWORKS).map(move |index| Ipv4Net::new_assert(Ipv4Addr::new(20 + cluster, 2 * index, 0, 0), 16).into())
+    (0..NETWORKS)
+        .map(move |index| Ipv4Net::new_assert(Ipv4Addr::new(20 + cluster, 2 * index, 0, 0), 16).into())
 }
 
 fn endpoints() -> Result<Vec<Endpoint>> {
-    (1..=CLUSTERS).map(|number| endpoint(&format!("cluster-{number}"), number, networks(number).collect())).collect()
+    (1..=CLUSTERS)
+        .map(|number| endpoint(&format!("cluster-{number}"), number, networks(number).collect()))
+        .collect()
 }
 
 fn endpoint(cluster: &str, number: u8, subnets: Vec<IpNet>) -> Result<Endpoint> {
@@ -140,7 +149,8 @@ fn gateway() -> Result<GatewayView> {
 
 fn node() -> Result<NodeView> {
     let mut endpoints = endpoints()?;
-    let claims = endpoints.iter().map(|one| (one.cluster.clone(), one.subnets.iter().copied().collect())).collect();
+    let claims =
+        endpoints.iter().map(|one| (one.cluster.clone(), one.subnets.iter().copied().collect())).collect();
     let own = vec!["10.1.0.0/16".parse()?, "100.1.0.0/16".parse()?];
     let mut local = endpoint("east", 250, own)?;
     local.hostname = HostName("east-1".to_owned());

@@ -8,8 +8,11 @@ use crate::record::{Bound, Record};
 use crate::samples::Samples;
 use crate::{Bench, Programs};
 
-pub(crate) const BENCH: Bench =
-    Bench { name: "playground-up", about: "from `subctl playground up` to packets between two clusters", run };
+pub(crate) const BENCH: Bench = Bench {
+    name: "playground-up",
+    about: "from `subctl playground up` to packets between two clusters",
+    run,
+};
 
 const RUNS: usize = 5;
 const LIMIT: f64 = 10.0;

@@ -78,7 +78,8 @@ impl Leftovers {
         }
         let sockets = fs::read_to_string("/proc/net/unix").context("/proc/net/unix")?;
         let own = format!("/{}", self.name);
-        let left = sockets.lines().find(|line| line.contains("submariner-playground") && line.ends_with(&own));
+        let left =
+            sockets.lines().find(|line| line.contains("submariner-playground") && line.ends_with(&own));
         ensure!(left.is_none(), "a socket is still there: {left:?}");
         Ok(())
     }

@@ -12,7 +12,8 @@ const WANTED: &str = r#"{
 #[test]
 fn kubectl_works_inside_a_playground() -> Result<()> {
     let playground = Playground::up(&program("subctl")?, &["--workers", "1", "--pods", "1"])?;
-    let kubectl = |place: &str, words: &str| playground.ask(place, &["sh", "-c", &format!("kubectl {words}")]);
+    let kubectl =
+        |place: &str, words: &str| playground.ask(place, &["sh", "-c", &format!("kubectl {words}")]);
 
     let nodes = kubectl("east", "get nodes -o name")?;
     ensure!(nodes.lines().eq(["node/east-gateway", "node/east-worker"]), "{nodes}");
@@ -26,7 +27,10 @@ fn kubectl_works_inside_a_playground() -> Result<()> {
     })?;
     ensure!(gateways.contains("east-gateway") && gateways.contains("HA STATUS"), "{gateways}");
     kubectl("hub", "-n submariner-k8s-broker get clusters.submariner.io,endpoints.submariner.io")?;
-    kubectl("east", "-n submariner-operator wait --for=condition=Ready --timeout=60s routeagents.submariner.io --all")?;
+    kubectl(
+        "east",
+        "-n submariner-operator wait --for=condition=Ready --timeout=60s routeagents.submariner.io --all",
+    )?;
 
     let apply = format!("apply --server-side --validate=false -f - <<'END'\n{WANTED}\nEND");
     kubectl("east", &apply)?;

@@ -102,7 +102,11 @@ impl Api {
     }
 
     /// A condition of an object.
-    pub fn condition(&self, (resource, namespace, name): (&str, &str, &str), kind: &str) -> Result<Condition> {
+    pub fn condition(
+        &self,
+        (resource, namespace, name): (&str, &str, &str),
+        kind: &str,
+    ) -> Result<Condition> {
         let object = self.objects().get(resource, namespace, name);
         let object = object.with_context(|| format!("there is no {resource} {name}"))?;
         let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();

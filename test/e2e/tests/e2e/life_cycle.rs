@@ -57,7 +57,8 @@ fn playground_comes_up_lets_people_in_and_leaves_nothing() -> Result<()> {
 }
 
 fn people_get_in(playground: &Playground) -> Result<()> {
-    for (place, name) in [("east/worker/pod-1", "east-worker-pod-1"), ("west/gateway", "west-gateway"), ("hub", "hub")]
+    for (place, name) in
+        [("east/worker/pod-1", "east-worker-pod-1"), ("west/gateway", "west-gateway"), ("hub", "hub")]
     {
         let said = playground.ask(place, &["cat", "/proc/sys/kernel/hostname"])?;
         ensure!(said.trim() == name, "{place} is called {said}");
@@ -83,13 +84,17 @@ fn states_are_shown(playground: &Playground) -> Result<()> {
         ensure!(table.matches(" connected ").count() == 2, "{table}");
         Ok(table)
     })?;
-    for header in ["GATEWAY", "CLUSTER", "REMOTE IP", "NAT", "CABLE DRIVER", "SUBNETS", "STATUS", "RTT avg."] {
+    for header in ["GATEWAY", "CLUSTER", "REMOTE IP", "NAT", "CABLE DRIVER", "SUBNETS", "STATUS", "RTT avg."]
+    {
         ensure!(connected.contains(header), "{header} is missing in {connected}");
     }
     let gateways = show(&["gateways"])?;
     ensure!(gateways.matches("All connections (1) are established").count() == 2, "{gateways}");
     let endpoints = show(&["endpoints"])?;
-    ensure!(endpoints.matches(" local").count() == 2 && endpoints.matches(" remote").count() == 2, "{endpoints}");
+    ensure!(
+        endpoints.matches(" local").count() == 2 && endpoints.matches(" remote").count() == 2,
+        "{endpoints}"
+    );
     let networks = show(&["networks"])?;
     ensure!(networks.contains("10.1.0.0/16") && networks.contains("100.66.0.0/16"), "{networks}");
     for what in ["connections", "endpoints", "gateways", "networks"] {
@@ -141,7 +146,10 @@ fn ordinary_user_needs_nothing_else() -> Result<()> {
     let playground = Playground::up_by(&wrapper, &["--workers", "1"])?;
     let left = Leftovers::of(playground.name(), playground.status()?.init)?;
     let said = playground.ask("east/worker", &["cat", "/proc/self/uid_map"])?;
-    ensure!(!said.contains("4294967295"), "the playground of an ordinary user is in the machine's user namespace");
+    ensure!(
+        !said.contains("4294967295"),
+        "the playground of an ordinary user is in the machine's user namespace"
+    );
     let checked = playground.command(&["check", "--only", "pod/"]).output()?;
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     ensure!(checked.status.success() && said.contains("24 of 24 checks passed"), "{said}");
@@ -170,7 +178,9 @@ fn second_playground_of_a_name_and_unknown_drivers_are_refused_by_name() -> Resu
     ensure!(said.contains("carrier-pigeon") && said.contains("vxlan"), "{said}");
     let said = refused(&["up", "--submariner", "/nowhere/submariner"])?;
     ensure!(said.contains("/nowhere/submariner") && said.contains("cargo build"), "{said}");
-    for words in [&["status"][..], &["down"], &["exec", "east", "--", "true"], &["logs", "east/gateway/gateway"]] {
+    for words in
+        [&["status"][..], &["down"], &["exec", "east", "--", "true"], &["logs", "east/gateway/gateway"]]
+    {
         let said = refused(words)?;
         ensure!(said.contains("no playground") && said.contains("up`"), "{said}");
     }
