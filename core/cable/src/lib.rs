@@ -1,6 +1,6 @@
 //! From what the gateway knows to the cables that it wants.
 //!
-//! [`accept()`] chooses the Endpoints that are believed, a [`Cable`] driver turns them into the state of this node
+//! [`accept()`] chooses the Endpoints that get a cable, a [`Cable`] driver turns them into the state of this node
 //! and the [`Tunnel`]s in it. Everything here is a pure function of a [`GatewayView`]; what is wrong with one
 //! Endpoint is a Problem beside the plan for all others. To add a driver, write one file and name it in
 //! [`CABLES`]. Start with [`plan()`].
@@ -15,6 +15,7 @@ mod vxlan;
 pub use accept::{Accepted, accept};
 pub use driver::{CABLES, Cable, driver, plan};
 pub use status::{Probed, State, Status, unprobed};
+pub use subm_peers::Claim;
 pub use tunnel::{CablePlan, ProbeAddresses, Tunnel};
-pub use view::{Claim, GatewayView, Local};
+pub use view::{GatewayView, Local};
 pub use vxlan::VxlanCable;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use subm_peers::Claim;
 use subm_plan::HostFacts;
 use subm_types::{Backend, CidrSet, ClusterId, ClusterUid, Endpoint, PerFamily};
 
@@ -23,15 +24,6 @@ pub struct Local {
     pub driver: Backend,
     /// The UDP port of the tunnels.
     pub udp_port: u16,
-}
-
-/// What a cluster says of itself in its Cluster object.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claim {
-    /// Every network that it has.
-    pub networks: CidrSet,
-    /// Which cluster wrote it.
-    pub uid: Option<ClusterUid>,
 }
 
 /// Everything that can influence the cables of a gateway.

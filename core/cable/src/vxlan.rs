@@ -141,8 +141,10 @@ fn tunnel(
         return Err(refuse("NoIPv4Subnets", "spec.subnets", what, "publish IPv4 networks"));
     }
     taken.insert(vtep, format!("cluster {}", endpoint.cluster));
-    let answers = endpoint.health_check_ips.get(FAMILY).filter(|address| networks.contains(**address));
-    let probe = answers.map(|to| ProbeAddresses { to: *to, from: plugin_address(view) });
+    let probe = endpoint
+        .health_check_ips
+        .get(FAMILY)
+        .map(|to| ProbeAddresses { to: *to, from: plugin_address(view) });
     let using_nat = using_ip != *private;
     Ok(Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe })
 }

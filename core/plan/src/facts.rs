@@ -57,6 +57,12 @@ impl HostFacts {
         self.links.iter().find(|(_, link)| link.addresses.iter().any(|net| net.addr() == address))
     }
 
+    /// The networks that links with one of these addresses are in: what lies there is met without a router.
+    pub fn networks_beside(&self, addresses: impl IntoIterator<Item = IpAddr>) -> CidrSet {
+        let links = addresses.into_iter().filter_map(|address| self.link_with(address));
+        links.flat_map(|(_, link)| link.addresses.iter().map(IpNet::trunc)).collect()
+    }
+
     /// `rp_filter` in force on a link: the larger of its own and that of `all`.
     pub fn effective_rp_filter(&self, link: &IfName) -> u32 {
         let own = self.links.get(link).and_then(|link| link.rp_filter).unwrap_or(0);

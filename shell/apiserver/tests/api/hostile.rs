@@ -77,15 +77,16 @@ async fn a_body_of_more_levels_than_any_kind_has_is_refused() {
 #[tokio::test]
 async fn yaml_that_unfolds_or_digs_is_refused() {
     let hub = Hub::with_lease().await;
-    let mut laughs =
-        "metadata:\n  labels: {submariner-io/clusterID: east}\nspec:\n  l0: &l0 [lol]\n".to_owned();
-    for level in 1..30 {
-        let many = vec![format!("*l{}", level - 1); 10].join(", ");
-        laughs.push_str(&format!("  l{level}: &l{level} [{many}]\n"));
-    }
+    let level = |level: usize| {
+        let below = vec![format!("*l{}", level - 1); 10].join(", ");
+        format!("  l{level}: &l{level} [{below}]\n")
+    };
+    let head = "metadata:\n  labels: {submariner-io/clusterID: east}\nspec:\n  l0: &l0 [lol]\n";
+    let laughs = format!("{head}{}", (1..30).map(level).collect::<String>());
     hub.refuses("application/apply-patch+yaml", laughs).await;
     hub.refuses("application/apply-patch+yaml", format!("spec: {}", "[".repeat(1_000_000))).await;
-    let mut indented = "spec:\n".to_owned();
-    (1..1500).for_each(|level| indented.push_str(&format!("{}a:\n", " ".repeat(level))));
+    let indented: String = std::iter::once("spec:\n".to_owned())
+        .chain((1..1500).map(|level| format!("{:level$}a:\n", "")))
+        .collect();
     hub.refuses("application/apply-patch+yaml", indented).await;
 }
