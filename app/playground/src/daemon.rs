@@ -205,8 +205,6 @@ fn run_once(path: &str, state: &Mutex<State>, start: &mut impl FnMut() -> io::Re
         child.wait()
     });
     set(None);
-    match end {
-        Ok(status) => tracing::warn!(daemon = path, %status, "a daemon ended"),
-        Err(error) => tracing::error!(daemon = path, %error, "a daemon cannot be run"),
-    }
+    let end = end.map_or_else(|error| error.to_string(), |status| status.to_string());
+    tracing::warn!(daemon = path, end, "a daemon does not run");
 }

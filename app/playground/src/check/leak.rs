@@ -133,7 +133,9 @@ fn unseen(context: &Context<'_>, hit: impl FnOnce() -> anyhow::Result<()>) -> an
         pings.iter().try_for_each(|(host, target, _)| traffic::ping(host, *target, 56, soon).map(drop))?;
         Ok(())
     });
-    pings.iter().for_each(|(_, _, ping)| ping.end());
+    for (_, _, ping) in &pings {
+        ping.end();
+    }
     let (mut sent, mut lost) = (0, 0);
     for (_, _, ping) in pings {
         let report = ping.stop()?;
