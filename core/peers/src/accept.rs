@@ -140,6 +140,7 @@ fn answering(mut endpoint: Endpoint, problems: &mut Vec<Problem>) -> Endpoint {
 fn closed(view: &View<'_>, followed: &[Endpoint], taken: &Taken) -> BTreeSet<IpNet> {
     let others = view.claims.iter().filter(|(cluster, _)| *cluster != view.cluster);
     let claims = others.flat_map(|(cluster, claim)| claim.networks.iter().map(move |net| (cluster, net)));
+    let claims = claims.filter(|(_, net)| !taken.has(net));
     let claims = claims
         .filter(|(cluster, net)| taken.by_another_than(cluster, net).is_none() && may_be_closed(net, view));
     let reached = followed.iter().flat_map(|endpoint| endpoint.subnets.iter().map(IpNet::trunc));

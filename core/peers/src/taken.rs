@@ -17,6 +17,11 @@ impl Taken {
         self.0.extend(endpoint.subnet_set().iter().map(|net| (net, endpoint.cluster.clone())));
     }
 
+    /// Tells whether exactly this network is taken.
+    pub(crate) fn has(&self, net: &IpNet) -> bool {
+        self.0.contains_key(net)
+    }
+
     /// The first network of another cluster that shares addresses with this one.
     pub(crate) fn by_another_than(&self, cluster: &ClusterId, net: &IpNet) -> Option<(IpNet, &ClusterId)> {
         let around = self.0.range(..net).next_back().filter(|(taken, _)| taken.contains(net));
