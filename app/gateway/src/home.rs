@@ -48,7 +48,7 @@ pub(crate) async fn identity(home: &Connection, board: &Noticeboard) -> ClusterU
 }
 
 /// Follows the Node object.
-pub(crate) async fn node(home: Connection, config: Config, inputs: mpsc::Sender<Input>) {
+pub(crate) async fn node((home, config): (Connection, Config), inputs: mpsc::Sender<Input>) {
     let only = format!("metadata.name={}", config.node_name);
     let watch = Watch::<Node>::all(&home).fields(&only).trim(trim);
     watch.forward(inputs, |event| Input::Node(Box::new(event))).await;
@@ -62,8 +62,7 @@ fn trim(node: &mut Node) {
 /// Stands for election once the host name is known. The lease is never given back: what a gateway that restarts
 /// carries must not change its way for that.
 pub(crate) async fn election(
-    home: Connection,
-    config: Config,
+    (home, config): (Connection, Config),
     mut hostname: watch::Receiver<Option<HostName>>,
     (inputs, board): (mpsc::Sender<Input>, Noticeboard),
 ) {
@@ -112,7 +111,10 @@ pub(crate) async fn facts(converger: Converger, inputs: mpsc::Sender<Input>) {
 }
 
 /// Labels our own pod, by which a load balancer's Service finds the active gateway.
-pub(crate) async fn label_pod(home: Connection, config: Config, mut active: watch::Receiver<Option<bool>>) {
+pub(crate) async fn label_pod(
+    (home, config): (Connection, Config),
+    mut active: watch::Receiver<Option<bool>>,
+) {
     let Some(name) = config.pod_name else { return };
     let (writer, key) = (Writer::new(&home, MANAGER), Key::new(&home.namespace, name));
     let mut failed = false;

@@ -70,7 +70,8 @@ pub(crate) async fn follow(
     let (sync, run) = synchronise((&connection, &home), &config, uid);
     let mut run = std::pin::pin!(run);
     let (mut state, mut snapshot) = (sync.state(), sync.home());
-    (state.mark_changed(), snapshot.mark_changed());
+    state.mark_changed();
+    snapshot.mark_changed();
     loop {
         sync.publish(publication.borrow_and_update().clone());
         let input = tokio::select! {

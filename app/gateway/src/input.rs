@@ -57,12 +57,10 @@ impl View {
     /// Only what plans are made of counts: whatever else changes on the way of an Endpoint, such as our own counters
     /// or its Cluster, must not keep the Endpoint waiting for its turn.
     fn home_changed(&mut self, home: Arc<Snapshot>) -> Dirty {
-        let before = self.home.replace(Arc::clone(&home));
         let own = self.config.cluster.as_str();
-        match before {
-            Some(before) => Dirty::differs(&matter(&before, own), &matter(&home, own)),
-            None => Dirty::Yes,
-        }
+        let same = self.home.as_ref().is_some_and(|before| Matter::of(before, own) == Matter::of(&home, own));
+        self.home = Some(home);
+        if same { Dirty::No } else { Dirty::Yes }
     }
 
     /// The last settings of the node stand when its object cannot be read or is gone.
@@ -86,25 +84,32 @@ impl View {
     }
 }
 
-type Body<'a, S> = (Option<&'a str>, &'a S, Option<&'a BTreeMap<String, String>>);
+type Annotations = BTreeMap<String, String>;
 
-/// What plans are made of: Endpoints, and of clusters that have some, what they claim. Our own claim is a setting.
-fn matter<'a>(
-    snapshot: &'a Snapshot,
-    own: &str,
-) -> (Vec<Body<'a, EndpointSpec>>, Vec<(Option<&'a str>, &'a ClusterSpec)>) {
-    let endpoints = snapshot.endpoints.iter();
-    let joined: BTreeSet<&str> = endpoints.clone().map(|one| one.spec.cluster_id.as_str()).collect();
-    let clusters = snapshot.clusters.iter().filter(|one| {
-        let id = one.spec.cluster_id.as_str();
-        id != own && joined.contains(id)
-    });
-    let endpoints = endpoints
-        .map(|one| (one.metadata.name.as_deref(), &one.spec, one.metadata.annotations.as_ref()))
-        .collect();
-    let claims =
-        clusters.map(|one| (check::annotation(&one.metadata, keys::CLUSTER_UID), &one.spec)).collect();
-    (endpoints, claims)
+/// What plans are made of.
+#[derive(PartialEq)]
+struct Matter<'a> {
+    /// Endpoints by name, with their annotations.
+    endpoints: BTreeMap<&'a str, (&'a EndpointSpec, Option<&'a Annotations>)>,
+    /// Of other clusters that have some, what they claim, with the UID. Our own claim is a setting.
+    claims: Vec<(Option<&'a str>, &'a ClusterSpec)>,
+}
+
+impl<'a> Matter<'a> {
+    fn of(snapshot: &'a Snapshot, own: &str) -> Self {
+        let endpoints = snapshot.endpoints.iter();
+        let joined: BTreeSet<&str> = endpoints.clone().map(|one| one.spec.cluster_id.as_str()).collect();
+        let endpoints = endpoints.map(|one| {
+            let name = one.metadata.name.as_deref().unwrap_or_default();
+            (name, (&one.spec, one.metadata.annotations.as_ref()))
+        });
+        let clusters = snapshot.clusters.iter().filter(|one| {
+            let id = one.spec.cluster_id.as_str();
+            id != own && joined.contains(id)
+        });
+        let claims = clusters.map(|one| (check::annotation(&one.metadata, keys::CLUSTER_UID), &one.spec));
+        Self { endpoints: endpoints.collect(), claims: claims.collect() }
+    }
 }
 
 fn set<T: PartialEq>(place: &mut T, value: T) -> Dirty {

@@ -36,6 +36,7 @@ struct Figures {
     iterations: Iterations,
 }
 
+#[expect(clippy::struct_field_names, reason = "COMPAT: labels take their names from the fields")]
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Cable {
     cable_driver: String,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use subm_api::{Gateway, GatewayStatus, check, keys, names};
-use subm_kube::{Key, Objects, Writer};
+use subm_kube::{ApiError, Key, Objects, Writer};
 use subm_runtime::Report;
 use subm_runtime::icmp::Probes;
 use subm_types::{CableId, HostName};
@@ -61,50 +61,56 @@ pub(crate) struct Publisher {
     written: Option<GatewayStatus>,
     others: BTreeMap<Key, (String, Instant)>,
     begun: Instant,
+    failing: bool,
 }
 
 impl Publisher {
     pub(crate) fn new(writer: Writer, feeds: Feeds, iterations: Iterations) -> Self {
         let conditions = Conditions::default();
         let (others, begun) = (BTreeMap::new(), Instant::now());
-        Self { writer, feeds, iterations, conditions, written: None, others, begun }
+        Self { writer, feeds, iterations, conditions, written: None, others, begun, failing: false }
     }
 
     pub(crate) async fn run(mut self) {
-        let (mut heartbeat, mut failed) = (Instant::now(), false);
+        let mut due = Instant::now();
         loop {
             tokio::select! {
                 changed = self.changed() => if changed.is_err() { return },
-                () = sleep_until(heartbeat) => {}
+                () = sleep_until(due) => {}
             }
             sleep(SETTLE).await;
-            let Some((hostname, status)) = self.status() else {
-                heartbeat = Instant::now() + GLANCE;
-                continue;
+            due = match self.status() {
+                Some((hostname, status)) => self.round(&hostname, &status, due).await,
+                None => Instant::now() + GLANCE,
             };
-            let due = Instant::now() >= heartbeat;
-            if !due && self.written.as_ref() == Some(&steady(&status)) {
-                continue;
-            }
-            self.iterations.count();
-            match self.write(&hostname, &status).await {
-                Ok(()) => {
-                    if failed {
-                        info!("the Gateway object is written again");
-                    }
-                    (failed, self.written) = (false, Some(steady(&status)));
-                    heartbeat = Instant::now() + HEARTBEAT;
-                }
-                Err(error) => {
-                    if !failed {
-                        warn!(%error, "the Gateway object cannot be written, trying again");
-                    }
-                    failed = true;
-                    sleep(RETRY).await;
-                    heartbeat = Instant::now();
-                }
-            }
-            self.remove_dead(&hostname).await;
+        }
+    }
+
+    /// Writes if there is news or it is time, and says when it is time again.
+    async fn round(&mut self, hostname: &HostName, status: &GatewayStatus, due: Instant) -> Instant {
+        if Instant::now() < due && self.written.as_ref() == Some(&steady(status)) {
+            return due;
+        }
+        self.iterations.count();
+        let written = self.write(hostname, status).await;
+        let pause = if written.is_ok() { HEARTBEAT } else { RETRY };
+        self.note(written, status);
+        for gateway in self.dead(hostname) {
+            remove(&self.writer, &gateway).await;
+        }
+        Instant::now() + pause
+    }
+
+    /// One line when writing begins to fail, and one when it works again.
+    fn note(&mut self, written: Result<(), ApiError>, status: &GatewayStatus) {
+        let failed = std::mem::replace(&mut self.failing, written.is_err());
+        match written {
+            Ok(()) => self.written = Some(steady(status)),
+            Err(error) if !failed => warn!(%error, "the Gateway object cannot be written, trying again"),
+            Err(_) => {}
+        }
+        if failed && !self.failing {
+            say_written_again();
         }
     }
 
@@ -139,7 +145,7 @@ impl Publisher {
         Some((hostname, status))
     }
 
-    async fn write(&self, hostname: &HostName, status: &GatewayStatus) -> Result<(), subm_kube::ApiError> {
+    async fn write(&self, hostname: &HostName, status: &GatewayStatus) -> Result<(), ApiError> {
         let now = Timestamp::now().as_second().to_string();
         let Key { namespace, name } = self.key(hostname);
         let metadata = ObjectMeta {
@@ -157,9 +163,9 @@ impl Publisher {
         Key::new(&self.writer.connection().namespace, names::gateway_object_name(&hostname.0))
     }
 
-    /// The active gateway removes the objects of gateways that are gone: those whose timestamp has not changed
-    /// for long. Clocks of other nodes do not matter.
-    async fn remove_dead(&mut self, hostname: &HostName) {
+    /// The objects of gateways that are gone, if it is up to us: those whose timestamp has not changed for long.
+    /// Clocks of other nodes do not matter.
+    fn dead(&mut self, hostname: &HostName) -> Vec<Gateway> {
         let known = self.feeds.known.borrow().clone();
         let active = known.is_some_and(|known| known.view.leadership == Leadership::Ours);
         let own = names::gateway_object_name(&hostname.0);
@@ -173,15 +179,18 @@ impl Publisher {
                 dead.push(gateway.clone());
             }
         }
-        for gateway in dead {
-            match self.writer.delete(&gateway).await {
-                Ok(()) => {
-                    info!(gateway = %Key::of(&gateway), "removed the Gateway of a gateway that is gone")
-                }
-                Err(error) => warn!(%error, "the Gateway of a gateway that is gone cannot be removed"),
-            }
-        }
+        dead
     }
+}
+
+fn say_written_again() {
+    info!("the Gateway object is written again");
+}
+
+async fn remove(writer: &Writer, gateway: &Gateway) {
+    let name = Key::of(gateway);
+    let failure = writer.delete(gateway).await.err().map(|error| error.to_string());
+    info!(gateway = %name, failure, "removing the Gateway of a gateway that is gone");
 }
 
 /// The status without round-trip times and spans of silence: those are told with the heartbeat.

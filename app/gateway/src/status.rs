@@ -6,7 +6,7 @@ use subm_api::EndpointSpec;
 use subm_api::connection::{Connection, ConnectionStatus, LatencyRtt};
 use subm_api::duration::GoDuration;
 use subm_api::gateway::{GatewayStatus, HaStatus};
-use subm_cable::{CablePlan, Probed, State, Tunnel, driver};
+use subm_cable::{Probed, State, Tunnel, driver};
 use subm_probe::{Latency, Probe, Verdict};
 use subm_runtime::Report;
 use subm_runtime::icmp::Probes;
@@ -79,8 +79,8 @@ impl Sources<'_> {
 
     /// The tunnels and how they stand, in the order of their clusters.
     pub(crate) fn connections(&self) -> Vec<Connection> {
-        let Cables::Keep(CablePlan { tunnels, .. }) = &self.outcome.cables else { return Vec::new() };
-        tunnels.iter().map(|(id, tunnel)| self.connection(id, tunnel)).collect()
+        let Cables::Keep(plan) = &self.outcome.cables else { return Vec::new() };
+        plan.tunnels.iter().map(|(id, tunnel)| self.connection(id, tunnel)).collect()
     }
 
     fn connection(&self, id: &CableId, tunnel: &Tunnel) -> Connection {
@@ -247,10 +247,10 @@ mod tests {
         assert_eq!(say(&view, dead(98)), "error no answer from 10.2.0.1 for 2.0 s");
         let words = "error Failed to successfully ping the remote endpoint IP \"10.2.0.1\"";
         assert_eq!(say(&view, dead(90)), words);
-        let deaf = |probes: &mut Probes<CableId>| {
+        let without_socket = |probes: &mut Probes<CableId>| {
             probes.troubles.push(NoSocket { family: Family::V4, reason: "forbidden".to_owned() });
         };
-        assert_eq!(said(&view, &report, deaf, dead(90)), "none not probed, nothing measured");
+        assert_eq!(said(&view, &report, without_socket, dead(90)), "none not probed, nothing measured");
         view.config.health = None;
         assert_eq!(say(&view, alive), "none not probed, nothing measured");
     }

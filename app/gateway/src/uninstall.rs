@@ -19,7 +19,7 @@ use crate::settings::Config;
 use crate::{home, hub};
 
 /// The operator waits two minutes for the whole of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Removes the cables from the kernel, our Gateway, and what we published or copied.
 pub(crate) async fn run(home: &Connection, config: &Config, converger: &Converger) -> anyhow::Result<()> {

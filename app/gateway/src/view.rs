@@ -55,7 +55,7 @@ pub(crate) enum Cables {
     /// Nothing changes: something is not known yet, or what stands is better than nothing.
     Hold,
     /// These.
-    Keep(CablePlan),
+    Keep(Box<CablePlan>),
     /// None: another gateway of this cluster has taken over.
     HandOver,
 }
@@ -201,7 +201,7 @@ impl View {
                 };
                 let planned = subm_cable::plan(&view);
                 Planned {
-                    value: planned.value.map_or(Cables::Hold, Cables::Keep),
+                    value: planned.value.map_or(Cables::Hold, |plan| Cables::Keep(Box::new(plan))),
                     problems: planned.problems,
                 }
             }

@@ -78,9 +78,9 @@ pub(crate) fn endpoint(cluster: &str, host: &str, private: &str, epoch: u64) -> 
     object
 }
 
-pub(crate) fn home(endpoints: Vec<subm_api::Endpoint>) -> Option<Arc<Snapshot>> {
+pub(crate) fn home(endpoints: Vec<subm_api::Endpoint>) -> Arc<Snapshot> {
     let completeness = subm_sync::Completeness::Complete;
-    Some(Arc::new(Snapshot { endpoints, clusters: Vec::new(), completeness }))
+    Arc::new(Snapshot { endpoints, clusters: Vec::new(), completeness })
 }
 
 pub(crate) fn active(endpoints: Vec<subm_api::Endpoint>) -> View {
@@ -88,7 +88,7 @@ pub(crate) fn active(endpoints: Vec<subm_api::Endpoint>) -> View {
     view.set_facts(facts());
     view.node = Some(NodeSettings { hostname: HostName("gw-1".to_owned()), ..NodeSettings::default() });
     view.uid = Some(ClusterUid("uid-east".to_owned()));
-    view.home = home(endpoints);
+    view.home = Some(home(endpoints));
     view.leadership = Leadership::Ours;
     view
 }
@@ -99,7 +99,7 @@ fn published(view: &View) -> (Epoch, EndpointSpec) {
             let endpoint = published.endpoints.into_iter().next().unwrap();
             (endpoint.epoch, endpoint.spec)
         }
-        other => panic!("{other:?}"),
+        other @ (Publication::Hold | Publication::Withdraw) => panic!("{other:?}"),
     }
 }
 
@@ -189,10 +189,10 @@ fn a_gateway_without_the_lease_leaves_the_cables_until_a_successor_is_published(
         let mut view = active(vec![west(), ours.clone()]);
         view.leadership = leadership;
         assert_eq!(view.outcome().cables, Cables::Hold);
-        view.home = home(vec![west()]);
+        view.home = Some(home(vec![west()]));
         assert_eq!(view.outcome().cables, Cables::Hold);
         let successor = endpoint("east", "gw-2", "172.18.0.9", 6);
-        view.home = home(vec![west(), ours.clone(), successor]);
+        view.home = Some(home(vec![west(), ours.clone(), successor]));
         assert_eq!(view.outcome().cables, Cables::HandOver);
         assert_eq!(view.outcome().node_plan(), Some(NodePlan::default()));
         assert_eq!(view.outcome().publication, Publication::Hold);

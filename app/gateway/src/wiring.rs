@@ -42,6 +42,26 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         drop(received);
         return crate::uninstall::run(&home, &config, &converger).await;
     }
+    let (planner, _tasks) = parts(&home, &config, &converger, &inputs);
+    drop(inputs);
+    plan_until(shutdown, planner, View::new(config), received).await;
+    Ok(())
+}
+
+async fn plan_until(shutdown: Shutdown, mut planner: Planner, view: View, inputs: mpsc::Receiver<Input>) {
+    tokio::select! {
+        () = subm_runtime::view::run(view, inputs, move |view| planner.publish(view)) => {}
+        () = shutdown.requested() => info!("gateway ends and leaves the kernel as it is"),
+    }
+}
+
+/// Everything that runs beside the loop, and what the loop hands to it.
+fn parts(
+    home: &Connection,
+    config: &Config,
+    converger: &Converger,
+    inputs: &mpsc::Sender<Input>,
+) -> (Planner, [Task; 9]) {
     let prober = Prober::start();
     let readiness = Readiness::default();
     let (known_sender, known) = watch::channel(None);
@@ -52,28 +72,24 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let (publication, wanted) = watch::channel(Publication::Hold);
     let (roles, active) = watch::channel(None);
     let iterations = Iterations::default();
-    let (admin, latency) = admin(&config, &readiness, &converger, (&feeds, &iterations));
-    let publisher = Publisher::new(Writer::new(&home, MANAGER), feeds.clone(), iterations);
-    let _tasks = [
+    let (admin, latency) = admin(config, &readiness, converger, (&feeds, &iterations));
+    let publisher = Publisher::new(Writer::new(home, MANAGER), feeds.clone(), iterations);
+    let measured = (converger.clone(), feeds.report.clone());
+    let (home, to_loop) = (|| (home.clone(), config.clone()), || (inputs.clone(), board.clone()));
+    let tasks = [
         Task::spawn("facts", home::facts(converger.clone(), inputs.clone())),
-        Task::spawn("node", home::node(home.clone(), config.clone(), inputs.clone())),
-        Task::spawn(
-            "election",
-            home::election(home.clone(), config.clone(), hostname, (inputs.clone(), board.clone())),
-        ),
-        Task::spawn("hub", member(home.clone(), config.clone(), wanted, (inputs, board))),
-        Task::spawn("gateways", gateway_objects(home.clone(), gateways_sender)),
+        Task::spawn("node", home::node(home(), inputs.clone())),
+        Task::spawn("election", home::election(home(), hostname, to_loop())),
+        Task::spawn("hub", member(home(), wanted, to_loop())),
+        Task::spawn("gateways", gateway_objects(home().0, gateways_sender)),
         Task::spawn("publish", publisher.run()),
-        Task::spawn("pod", home::label_pod(home.clone(), config.clone(), active)),
-        Task::spawn(
-            "latency",
-            measure(feeds.known.clone(), (converger.clone(), feeds.report.clone()), latency),
-        ),
+        Task::spawn("pod", home::label_pod(home(), active)),
+        Task::spawn("latency", measure(feeds.known, measured, latency)),
         admin,
     ];
-    let mut planner = Planner {
+    let planner = Planner {
         starting: Some(readiness.wait_for("the first plan")),
-        converger,
+        converger: converger.clone(),
         prober,
         known: known_sender,
         publication,
@@ -82,19 +98,12 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         established: BTreeMap::new(),
         problems: Vec::new(),
     };
-    tokio::select! {
-        () = subm_runtime::view::run(View::new(config), received, move |view| planner.publish(view)) => Ok(()),
-        () = shutdown.requested() => {
-            info!("gateway ends and leaves the kernel as it is");
-            Ok(())
-        }
-    }
+    (planner, tasks)
 }
 
 /// Finds out who we are, then keeps hub and home the same.
 async fn member(
-    home: Connection,
-    config: Config,
+    (home, config): (Connection, Config),
     publication: watch::Receiver<Publication>,
     (inputs, board): (mpsc::Sender<Input>, Noticeboard),
 ) {
@@ -220,8 +229,8 @@ async fn measure(
             last.clone_from(&plan);
             pending = Some((plan, tokio::time::Instant::now()));
         }
-        let converged = report.borrow_and_update().converged;
-        if let Some((_, begun)) = pending.take_if(|_| converged) {
+        let done = report.borrow_and_update().converged;
+        if let Some((_, begun)) = pending.take_if(|_| done) {
             latency.observe(begun.elapsed().as_secs_f64());
         }
     }

@@ -20,7 +20,7 @@ enum Daemon {
     /// Keeps the cables to other clusters
     Gateway(Box<submariner_gateway::Settings>),
     /// Routes and filters packets on every node
-    RouteAgent(submariner_route_agent::Arguments),
+    RouteAgent(Box<submariner_route_agent::Arguments>),
 }
 
 /// `EX_USAGE` in `sysexits.h`.
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     };
     let ended: anyhow::Result<()> = match program.daemon {
         Daemon::Gateway(settings) => submariner_gateway::run(&settings),
-        Daemon::RouteAgent(arguments) => submariner_route_agent::run(arguments),
+        Daemon::RouteAgent(arguments) => submariner_route_agent::run(*arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

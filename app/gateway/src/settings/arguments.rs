@@ -75,6 +75,7 @@ pub(super) struct ClusterSettings {
     pub(super) air_gapped: Option<String>,
 }
 
+#[expect(clippy::struct_field_names, reason = "flags take their names from the fields")]
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct HubArguments {
     /// The hub's API server: HOST[:PORT][/PATH]
@@ -97,6 +98,7 @@ pub(super) struct HubArguments {
     pub(super) hub_secret: Option<String>,
 }
 
+#[expect(clippy::struct_field_names, reason = "flags take their names from the fields")]
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct LeaseSettings {
     /// Seconds for which a lease that is not renewed keeps others away
@@ -110,6 +112,7 @@ pub(super) struct LeaseSettings {
     pub(super) lease_retry_period: Option<String>,
 }
 
+#[expect(clippy::struct_field_names, reason = "flags take their names from the fields")]
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct HealthSettings {
     /// Whether cables are probed

@@ -22,7 +22,7 @@ const BROKER: &str = "submariner-k8s-broker";
 const HOME: &str = "submariner-operator";
 const UNDERLAY: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
 /// Longer than anything here takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Asks until there is an answer.
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -53,12 +53,15 @@ pub(crate) struct Ground {
     runtime: tokio::runtime::Runtime,
 }
 
+/// A running gateway: what it ends with, or that its host could not be entered.
+type Ending = JoinHandle<Result<anyhow::Result<()>, LabError>>;
+
 /// A gateway in its namespace.
 pub(crate) struct Gateway {
     host: Host,
     config: Config,
     inside: Ipv4Addr,
-    running: Option<(Shutdown, JoinHandle<Result<anyhow::Result<()>, LabError>>)>,
+    running: Option<(Shutdown, Ending)>,
 }
 
 impl Ground {

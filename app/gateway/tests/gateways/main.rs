@@ -1,5 +1,7 @@
 //! Gateways as they run: against embedded APIs over TLS, in network namespaces of their own, with real packets.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod ground;
 
 use std::time::{Duration, Instant};
