@@ -67,39 +67,40 @@ pub enum Alteration {
 pub struct Conflict(pub String);
 
 impl NodePlan {
-    /// Joins two plans. What both want alike stands once; what they want differently is a [`Conflict`].
-    pub fn merge(mut self, other: Self) -> Result<Self, Conflict> {
-        join(&mut self.links, other.links, |name| format!("link {name}"))?;
-        join(&mut self.sysctls, other.sysctls, |key| format!("sysctl {key}"))?;
-        join(&mut self.routes, other.routes, |key| format!("route {} table {}", key.dst, key.table))?;
+    /// Joins another plan to this one. What both want alike stands once; what they want differently is a
+    /// [`Conflict`], after which this plan is what it was.
+    pub fn merge(&mut self, other: Self) -> Result<(), Conflict> {
+        agree(&self.links, &other.links, |name| format!("link {name}"))?;
+        agree(&self.sysctls, &other.sysctls, |key| format!("sysctl {key}"))?;
+        agree(&self.routes, &other.routes, |key| format!("route {} table {}", key.dst, key.table))?;
+        match (&mut self.table, other.table) {
+            (Some(ours), Some(theirs)) => ours.merge(theirs)?,
+            (ours @ None, theirs) => *ours = theirs,
+            (Some(_), None) => {}
+        }
+        self.links.extend(other.links);
+        self.sysctls.extend(other.sysctls);
+        self.routes.extend(other.routes);
         self.addresses.extend(other.addresses);
         self.fdb.extend(other.fdb);
         self.neighbours.extend(other.neighbours);
         self.rules.extend(other.rules);
         self.flows.extend(other.flows);
-        self.table = match (self.table, other.table) {
-            (Some(ours), Some(theirs)) => Some(ours.merge(theirs)?),
-            (ours, theirs) => ours.or(theirs),
-        };
-        Ok(self)
+        Ok(())
     }
 }
 
-fn join<K: Ord, V: PartialEq>(
-    ours: &mut BTreeMap<K, V>,
-    theirs: BTreeMap<K, V>,
+/// Fails where both want different things under one name.
+pub(crate) fn agree<K: Ord, V: PartialEq>(
+    ours: &BTreeMap<K, V>,
+    theirs: &BTreeMap<K, V>,
     name: impl Fn(&K) -> String,
 ) -> Result<(), Conflict> {
-    for (key, value) in theirs {
-        match ours.get(&key) {
-            Some(present) if *present != value => return Err(Conflict(name(&key))),
-            Some(_) => {}
-            None => {
-                ours.insert(key, value);
-            }
-        }
+    let differs = |(key, value): &(&K, &V)| ours.get(key).is_some_and(|present| present != *value);
+    match theirs.iter().find(differs) {
+        Some((key, _)) => Err(Conflict(name(key))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 impl fmt::Display for NodePlan {

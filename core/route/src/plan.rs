@@ -40,15 +40,14 @@ pub fn plan(view: &NodeView) -> Planned<RoutePlan> {
     let mut problems: Vec<Problem> = view.unreadable.iter().chain(&now.remotes.problems).cloned().collect();
     let mut node = NodePlan::default();
     for handler in HANDLERS.iter().filter(|handler| (handler.applies)(view)) {
-        match node.clone().merge((handler.plan)(&now)) {
-            Ok(joined) => node = joined,
-            Err(conflict) => problems.push(Problem {
+        if let Err(conflict) = node.merge((handler.plan)(&now)) {
+            problems.push(Problem {
                 reason: "ConflictingPlans",
                 object: format!("handler {}", handler.name),
                 field: String::new(),
                 what: conflict.to_string(),
                 remedy: "this is a defect of this program; please report it".to_owned(),
-            }),
+            });
         }
     }
     problems.sort();

@@ -86,7 +86,7 @@ impl Clusterset {
     /// A new credential of a member on the hub.
     pub fn member_token(hub: &Api, cluster: &str) -> Result<String> {
         let id: ClusterId = cluster.parse()?;
-        hub.grant_member(&id)
+        Ok(hub.grant_member(&id))
     }
 
     /// Pods of the two clusters reach each other and see each other's own addresses.
@@ -103,7 +103,7 @@ impl Clusterset {
         let faults = self.hub.faults();
         faults.set_link(if outage == Outage::Refuses { Link::Refused } else { Link::Up });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let wire = runtime.block_on(async {
+        runtime.block_on(async {
             let netlink = self.wan.netlink()?;
             let port = "hub";
             let changed = match outage {
@@ -111,8 +111,7 @@ impl Clusterset {
                 Outage::Refuses | Outage::Over => netlink.set_link_up(port).await,
             };
             changed.context("the hub's wire")
-        });
-        wire
+        })
     }
 
     /// What every daemon said so far, for the message of a failure.

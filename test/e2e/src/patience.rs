@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 /// Longer than anything here takes on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// Asks again until it works; fails with the last reason.
 pub fn until<T>(what: &str, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Chain, ChainName, Set, SetName};
 use crate::Conflict;
+use crate::plan::agree;
 
 /// The packets that a table sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,24 +42,17 @@ impl Table {
         Self { name, sets: BTreeMap::new(), chains: BTreeMap::new() }
     }
 
-    /// Joins two tables of one name. Sets and chains of one name must be equal.
-    pub fn merge(mut self, other: Self) -> Result<Self, Conflict> {
+    /// Joins another table of the same name to this one. Sets and chains of one name must be equal: else it is a
+    /// [`Conflict`], after which this table is what it was.
+    pub(crate) fn merge(&mut self, other: Self) -> Result<(), Conflict> {
         if self.name != other.name {
             return Err(Conflict(format!("the packet-filter table: {} and {}", self.name, other.name)));
         }
-        for (name, set) in other.sets {
-            match self.sets.get(&name) {
-                Some(ours) if *ours != set => return Err(Conflict(format!("set {name}"))),
-                _ => self.sets.insert(name, set),
-            };
-        }
-        for (name, chain) in other.chains {
-            match self.chains.get(&name) {
-                Some(ours) if *ours != chain => return Err(Conflict(format!("chain {name}"))),
-                _ => self.chains.insert(name, chain),
-            };
-        }
-        Ok(self)
+        agree(&self.sets, &other.sets, |name| format!("set {name}"))?;
+        agree(&self.chains, &other.chains, |name| format!("chain {name}"))?;
+        self.sets.extend(other.sets);
+        self.chains.extend(other.chains);
+        Ok(())
     }
 }
 
