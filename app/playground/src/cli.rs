@@ -1,7 +1,7 @@
 //! What a person types.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -68,23 +68,23 @@ enum Command {
     Init { settings: String, holder: i32 },
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 struct UpArgs {
-    /// What carries packets between the gateways
-    #[arg(long, default_value = "vxlan", value_name = "DRIVER")]
-    cable_driver: String,
+    /// What carries packets between the gateways [default: vxlan]
+    #[arg(long, value_name = "DRIVER")]
+    cable_driver: Option<String>,
     /// The program with the daemons; without it the one beside subctl
     #[arg(long, value_name = "PATH")]
     submariner: Option<PathBuf>,
-    /// How many clusters
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(2..=MOST_CLUSTERS))]
-    clusters: u8,
-    /// How many nodes per cluster beside the gateway
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=20))]
-    workers: u8,
-    /// How many pods per node
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=20))]
-    pods: u8,
+    /// How many clusters [default: 2]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(2..=MOST_CLUSTERS))]
+    clusters: Option<u8>,
+    /// How many nodes per cluster beside the gateway [default: 1]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=20))]
+    workers: Option<u8>,
+    /// How many pods per node [default: 2]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pods: Option<u8>,
 }
 
 #[derive(Debug, Args)]
@@ -137,7 +137,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             let status = exec::status(&mut Client::require(name)?)?;
             match output {
                 Output::Table => print(&status.tables())?,
-                Output::Json => print(&serde_json::to_string_pretty(&status)?)?,
+                Output::Json => print(&(serde_json::to_string_pretty(&status)? + "\n"))?,
             }
         }
         Command::Exec { place, command } => return exec_in(name, &place, &command),
@@ -152,31 +152,40 @@ fn settings(name: &str, up: UpArgs, lifetime: Lifetime) -> anyhow::Result<Settin
         bail!(obstacle);
     }
     let drivers: Vec<String> = subm_cable::CABLES.iter().map(|cable| cable.backend().to_string()).collect();
-    if !drivers.contains(&up.cable_driver) {
-        bail!("there is no cable driver {:?}: there are {}", up.cable_driver, drivers.join(", "));
+    let cable_driver = up.cable_driver.unwrap_or_else(|| "vxlan".to_owned());
+    if !drivers.contains(&cable_driver) {
+        bail!("there is no cable driver {cable_driver:?} here: choose from {}", drivers.join(", "));
     }
+    let size = Size {
+        clusters: up.clusters.unwrap_or(2),
+        workers: up.workers.unwrap_or(1),
+        pods: up.pods.unwrap_or(2),
+    };
     Ok(Settings {
         name: name.to_owned(),
-        size: Size { clusters: up.clusters, workers: up.workers, pods: up.pods },
-        cable_driver: up.cable_driver,
+        size,
+        cable_driver,
         submariner: find_submariner(up.submariner)?,
         lifetime,
     })
 }
 
+/// What a person types before the command for the playground of this name.
+fn typed(name: &str) -> String {
+    match name {
+        "default" => "subctl playground".to_owned(),
+        _ => format!("subctl playground --name {name}"),
+    }
+}
+
 fn bring_up(name: &str, up: UpArgs) -> anyhow::Result<()> {
+    let subctl = typed(name);
     if Client::connect(name)?.is_some() {
-        bail!(
-            "a playground is running already: see `subctl playground status`, end it with `subctl playground down`"
-        );
+        bail!("a playground is running already: see `{subctl} status`, end it with `{subctl} down`");
     }
     let settings = settings(name, up, Lifetime::Detached)?;
     let mut client = supervisor::start(&settings, tell)?;
     print(&exec::status(&mut client)?.tables())?;
-    let subctl = match name {
-        "default" => "subctl playground".to_owned(),
-        _ => format!("subctl playground --name {name}"),
-    };
     print(&format!(
         "Go on with\n  {subctl} check\n  {subctl} exec east/worker/pod-1 -- ping 10.2.0.2\n  \
          {subctl} exec east/worker/pod-1 -- curl http://10.2.1.2:8080/\n  \
@@ -217,8 +226,7 @@ fn logs(name: &str, path: &Path, follow: bool) -> anyhow::Result<()> {
         file.seek(SeekFrom::Start(read))?;
         let mut text = Vec::new();
         read += u64::try_from(file.read_to_end(&mut text)?)?;
-        std::io::stdout().write_all(&text)?;
-        if !follow {
+        if !write(&text)? || !follow {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(200));
@@ -228,6 +236,13 @@ fn logs(name: &str, path: &Path, follow: bool) -> anyhow::Result<()> {
 fn check(name: &str, check: CheckArgs) -> anyhow::Result<ExitCode> {
     let running = Client::connect(name)?;
     let own = running.is_none();
+    if !own && check.up != UpArgs::default() {
+        bail!(
+            "a playground is running already and is what gets checked: leave out what says how to bring one up, or end it \
+             with `{} down`",
+            typed(name)
+        );
+    }
     let mut client = if let Some(client) = running {
         client
     } else {
@@ -244,21 +259,34 @@ fn check(name: &str, check: CheckArgs) -> anyhow::Result<ExitCode> {
         (Reply::Checked(outcome), Output::Json) => verdicts.add(outcome),
         (Reply::Progress(_) | Reply::Status(_) | Reply::Done | Reply::Failed(_), _) => {}
     };
-    let asked = client.ask(&Request::Check { only: check.only }, &mut each);
+    let asked = client.ask(&Request::Check { only: check.only.clone() }, &mut each);
     if own {
         // The playground of a check ends with this process; this waits until nothing of it is left.
         let _ends_anyway = supervisor::stop(&mut client);
     }
     asked?;
+    if let (Some(only), []) = (&check.only, verdicts.outcomes()) {
+        bail!("no check has {only:?} in its name: without --only all names are shown");
+    }
     match check.output {
         Output::Table => print(&format!("{}\n", verdicts.summary()))?,
-        Output::Json => print(&serde_json::to_string_pretty::<[Outcome]>(verdicts.outcomes())?)?,
+        Output::Json => {
+            print(&(serde_json::to_string_pretty::<[Outcome]>(verdicts.outcomes())? + "\n"))?;
+        }
     }
     Ok(if verdicts.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print(text: &str) -> anyhow::Result<()> {
+    write(text.as_bytes()).map(drop)
+}
+
+/// Writes to standard output and tells whether anybody reads it still: a reader that went away, as `head` does, is no
+/// error.
+fn write(text: &[u8]) -> anyhow::Result<bool> {
     let mut out = std::io::stdout();
-    out.write_all(text.as_bytes())?;
-    out.flush().context("standard output")
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true).context("standard output"),
+    }
 }

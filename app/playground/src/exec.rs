@@ -71,7 +71,9 @@ pub(crate) fn run(client: &mut Client, target: &Target<'_>, command: &[OsString]
         .env("KUBECONFIG", api::admin_kubeconfig(target.api()))
         .env("SUBCTL_PLAYGROUND_PLACE", host)
         .status()
-        .with_context(|| format!("cannot run {} in {host}", program.display()))?;
+        .with_context(|| {
+            format!("cannot run {} in {host}, where programs are the machine's own", program.display())
+        })?;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     Ok(u8::try_from(code).unwrap_or(1))
 }

@@ -1,13 +1,14 @@
 //! The process outside: it holds the playground's name and its namespaces, and everything ends with it.
 
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid, getppid, setsid};
@@ -19,20 +20,26 @@ use crate::settings::{Lifetime, Settings};
 /// The program itself, also where its file was replaced.
 const MYSELF: &str = "/proc/self/exe";
 const GONE_WITHIN: Duration = Duration::from_secs(15);
+/// What the starter writes to the holder's standard input when the playground is to outlive it.
+const STAY: &[u8] = b"stay\n";
 
 /// Starts the holder and waits until the playground is ready; what it is doing goes to `each`.
+///
+/// Until it is ready, everything ends with the calling process, however that ends.
 pub(crate) fn start(settings: &Settings, each: impl FnMut(Reply)) -> anyhow::Result<Client> {
     let mut holder = Command::new(MYSELF)
         .arg0("subctl")
         .args(["playground", "hold", &serde_json::to_string(settings)?, &getpid().to_string()])
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .context("cannot start the playground")?;
     let mut client = loop {
-        if let Some(client) = Client::connect(&settings.name)? {
-            break client;
+        match Client::connect(&settings.name)? {
+            Some(client) if is_child(&holder, client.holder()?) => break client,
+            // Somebody else was faster with this name; the holder says so.
+            Some(_) | None => {}
         }
         if let Some(status) = holder.try_wait()? {
             bail!(last_words(&mut holder, status));
@@ -40,7 +47,12 @@ pub(crate) fn start(settings: &Settings, each: impl FnMut(Reply)) -> anyhow::Res
         thread::sleep(Duration::from_millis(5));
     };
     match client.ask(&Request::Wait, each) {
-        Ok(_) => Client::require(&settings.name),
+        Ok(_) => {
+            if let (Some(stdin), Lifetime::Detached) = (&mut holder.stdin, settings.lifetime) {
+                stdin.write_all(STAY).context("the playground ended")?;
+            }
+            Client::require(&settings.name)
+        }
         Err(error) => {
             // What the processes inside could not say over the socket stands on their standard error.
             let deadline = Instant::now() + Duration::from_secs(2);
@@ -53,6 +65,10 @@ pub(crate) fn start(settings: &Settings, each: impl FnMut(Reply)) -> anyhow::Res
             Err(error)
         }
     }
+}
+
+fn is_child(child: &Child, pid: Pid) -> bool {
+    i32::try_from(child.id()).is_ok_and(|number| Pid::from_raw(number) == pid)
 }
 
 fn last_words(holder: &mut Child, status: ExitStatus) -> String {
@@ -88,9 +104,30 @@ pub(crate) fn hold(settings: &Settings, starter: i32) -> anyhow::Result<()> {
         .stdout(Stdio::null())
         .spawn()
         .context("cannot start the first process of the playground")?;
+    if settings.lifetime == Lifetime::Detached {
+        wait_for_leave_to_stay(&mut init)?;
+    }
     let status = init.wait().context("the first process of the playground")?;
     if !status.success() {
         bail!("the playground ended ({status})");
+    }
+    Ok(())
+}
+
+/// Waits until the starter says that the playground stays, or the init ended; an error if the starter went without a word.
+///
+/// This polls, because with its PID namespace changed a process can have no second thread.
+fn wait_for_leave_to_stay(init: &mut Child) -> anyhow::Result<()> {
+    let mut stdin = std::io::stdin();
+    while init.try_wait().context("the first process of the playground")?.is_none() {
+        let mut starter = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut starter, 100_u8).context("the starter of the playground")? == 0 {
+            continue;
+        }
+        if stdin.read(&mut [0]).context("the starter of the playground")? == 0 {
+            bail!("the process that started the playground is gone before it was ready");
+        }
+        break;
     }
     Ok(())
 }

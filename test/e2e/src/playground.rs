@@ -51,12 +51,16 @@ impl Playground {
 
     /// Brings one up by a command line that ends with the path of subctl.
     pub fn up_by(subctl: &[&str], arguments: &[&str]) -> Result<Self> {
-        let subctl: Vec<String> = subctl.iter().map(|&word| word.to_owned()).collect();
-        let mut playground =
-            Self { subctl, name: format!("e2e-{}", std::process::id()), init: 0, ended: false };
+        let mut playground = Self::named(subctl);
         playground.said(playground.command(&["up"]).args(arguments))?;
         playground.init = playground.status()?.init;
         Ok(playground)
+    }
+
+    /// One that is not brought up yet.
+    pub fn named(subctl: &[&str]) -> Self {
+        let subctl = subctl.iter().map(|&word| word.to_owned()).collect();
+        Self { subctl, name: format!("e2e-{}", std::process::id()), init: 0, ended: false }
     }
 
     /// What it is called.

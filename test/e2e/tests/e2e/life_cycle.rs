@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -123,6 +123,56 @@ fn killed_holder_or_killed_init_leaves_nothing() -> Result<()> {
     }
     ensure!(Machine::look()? == before, "the machine's own state changed");
     Ok(())
+}
+
+#[test]
+fn interrupted_up_leaves_nothing() -> Result<()> {
+    let subctl = program("subctl")?;
+    for signal in [Signal::SIGINT, Signal::SIGKILL] {
+        let playground = Playground::named(&[&text(&subctl)?]);
+        // Daemons that end at once never join the clusters.
+        let mut up = playground.command(&["up", "--submariner", "/bin/true"]);
+        let mut up = up.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let left = until("the playground can be asked", || {
+            Leftovers::of(playground.name(), playground.status()?.init)
+        })?;
+        kill(Pid::from_raw(up.id().try_into()?), signal)?;
+        ensure!(!up.wait()?.success(), "an interrupted up tells of success");
+        until("everything of an interrupted up is gone", || left.are_gone())
+            .with_context(|| signal.to_string())?;
+        playground.forget();
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_check_cannot_do_is_said() -> Result<()> {
+    let playground = Playground::up(&program("subctl")?, &["--pods", "1"])?;
+    let output = |words: &[&str]| -> Result<(bool, String)> {
+        let output = playground.command(words).output()?;
+        Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
+    };
+    let (done, said) = output(&["check", "--only", "nonsense"])?;
+    ensure!(!done && said.contains("no check") && said.contains("nonsense"), "{said}");
+    let (done, said) = output(&["check", "--only", "node/", "--clusters", "3"])?;
+    ensure!(!done && said.contains("running already") && said.contains(playground.name()), "{said}");
+    let (done, said) = output(&["exec", "east", "--", "no-such-program"])?;
+    ensure!(!done && said.contains("no-such-program"), "{said}");
+    playground.down()
+}
+
+#[test]
+fn readers_that_go_away_are_no_errors() -> Result<()> {
+    let playground = Playground::up(&program("subctl")?, &["--pods", "1"])?;
+    for words in [&["status"][..], &["check", "--only", "node/"], &["logs", "-f", "east/gateway/gateway"]] {
+        let mut command = playground.command(words);
+        let mut command = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        drop(command.stdout.take());
+        let output = command.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success() && said.is_empty(), "{words:?}: {} {said}", output.status);
+    }
+    playground.down()
 }
 
 #[test]
