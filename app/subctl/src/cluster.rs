@@ -27,23 +27,29 @@ pub(crate) async fn read(
     chosen: &Chosen,
     namespace: &str,
 ) -> anyhow::Result<Option<Installed>> {
-    let client = client(config, chosen).await?;
-    let Some(gateways) = list::<Gateway>(&client, namespace).await? else { return Ok(None) };
-    let clusters = list::<Cluster>(&client, namespace).await?.unwrap_or_default();
-    let route_agents = list::<RouteAgent>(&client, namespace).await?.unwrap_or_default();
+    let (client, server) = client(config, chosen).await?;
+    let from = || format!("the API server {server} of context {:?}", chosen.context);
+    let Some(gateways) = list::<Gateway>(&client, namespace).await.with_context(from)? else {
+        return Ok(None);
+    };
+    let clusters = list::<Cluster>(&client, namespace).await.with_context(from)?.unwrap_or_default();
+    let route_agents = list::<RouteAgent>(&client, namespace).await.with_context(from)?.unwrap_or_default();
     let nothing = gateways.is_empty() && clusters.is_empty() && route_agents.is_empty();
     Ok((!nothing).then_some(Installed { gateways, clusters, route_agents }))
 }
 
-async fn client(config: &Kubeconfig, chosen: &Chosen) -> anyhow::Result<Client> {
+/// The way to a cluster, and where it leads.
+async fn client(config: &Kubeconfig, chosen: &Chosen) -> anyhow::Result<(Client, String)> {
     let options = KubeConfigOptions { context: Some(chosen.context.clone()), ..KubeConfigOptions::default() };
     let mut config = Config::from_custom_kubeconfig(config.clone(), &options)
         .await
         .with_context(|| format!("context {:?} of the kubeconfig cannot be used", chosen.context))?;
     config.connect_timeout = Some(PATIENCE);
     config.read_timeout = Some(PATIENCE);
-    Client::try_from(config)
-        .with_context(|| format!("context {:?} of the kubeconfig cannot be used", chosen.context))
+    let server = config.cluster_url.to_string();
+    let client = Client::try_from(config)
+        .with_context(|| format!("context {:?} of the kubeconfig cannot be used", chosen.context))?;
+    Ok((client, server))
 }
 
 /// Lists the objects of a kind; `None` where the cluster does not know the kind.

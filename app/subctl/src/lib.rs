@@ -67,7 +67,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
     match execute(cli.command, &progress) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            progress.failed(&format!("{error:#}"));
+            progress.failed(&progress::told(&error));
             progress.line(&format!("subctl version: {}", env!("CARGO_PKG_VERSION")));
             ExitCode::FAILURE
         }

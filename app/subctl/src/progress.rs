@@ -39,3 +39,25 @@ impl Progress {
         let _nobody_reads_it = writeln!(stderr(), "{text}");
     }
 }
+
+/// An error with its causes, each said once: many libraries repeat the cause in their own words.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.contains(&cause) {
+            let joint = if text.is_empty() { "" } else { ": " };
+            text.extend([joint, &cause]);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_cause_that_was_told_already_is_not_told_again() {
+        let error =
+            anyhow::anyhow!("no such file").context("cannot read a: no such file").context("no kubeconfig");
+        assert_eq!(super::told(&error), "no kubeconfig: cannot read a: no such file");
+    }
+}

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::cluster::{self, Installed};
 use crate::contexts;
 use crate::output::{self, Format};
-use crate::progress::Progress;
+use crate::progress::{Progress, told};
 use crate::{KubeArgs, table::Table};
 
 /// What to show, of which clusters, in which form.
@@ -118,7 +118,7 @@ pub(crate) async fn run(args: ShowArgs, progress: &Progress) -> anyhow::Result<(
                 reports.push(Report { cluster: chosen.cluster, shown });
             }
             Err(error) => {
-                progress.failed(&format!("{}: {error:#}", args.what.title()));
+                progress.failed(&format!("{}: {}", args.what.title(), told(&error)));
                 failed.push(chosen.cluster);
             }
         }
@@ -133,7 +133,9 @@ pub(crate) async fn run(args: ShowArgs, progress: &Progress) -> anyhow::Result<(
 /// A table whose rows are made from values.
 fn table_of<T>(columns: &[crate::table::Column], rows: &[T], cells: impl Fn(&T) -> Vec<String>) -> Table {
     let mut table = Table::new(columns);
-    rows.iter().for_each(|row| table.row(cells(row)));
+    for row in rows {
+        table.row(cells(row));
+    }
     table
 }
 
