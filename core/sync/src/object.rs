@@ -62,8 +62,11 @@ pub(crate) fn origin<K: Kind>(object: &K) -> Option<&str> {
     label(object.metadata(), keys::CLUSTER_ID_LABEL)
 }
 
+/// The cluster that says it wrote the object; enough of a long text to tell it from another.
 pub(crate) fn uid_of<K: Kind>(object: &K) -> Option<ClusterUid> {
-    annotation(object.metadata(), keys::CLUSTER_UID).map(|uid| ClusterUid(uid.to_owned()))
+    const LONGEST: usize = 128;
+    let uid = annotation(object.metadata(), keys::CLUSTER_UID)?;
+    Some(ClusterUid(uid.chars().take(LONGEST).collect()))
 }
 
 pub(crate) fn is_kept<K: Kind>(object: &K) -> bool {

@@ -212,7 +212,7 @@ fn duplicate(sides: &Sides<'_>, object: &str, uid: &str) -> Problem {
         reason: "DuplicateClusterID",
         object: format!("{object} on the hub"),
         field: format!("metadata.annotations[{}]", keys::CLUSTER_UID),
-        what: format!("cluster id {id} is used by the cluster with UID {uid}; ours is {}", sides.own.uid),
+        what: format!("cluster id {id} is used by the cluster with UID {uid:?}; ours is {}", sides.own.uid),
         remedy: format!(
             "join this cluster with another id; or, if the other one is gone for good, delete what has the label {}={id} on the hub",
             keys::CLUSTER_ID_LABEL

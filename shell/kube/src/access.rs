@@ -14,6 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+use crate::token::TokenFile;
 use crate::verifier::{SystemToo, Trust, Verifier};
 
 /// How long a connection may take to be made.
@@ -210,8 +211,13 @@ impl Access {
             };
         let connector = connector.enable_http1().wrap_connector(tcp());
         let hyper = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build(connector);
+        // Our reader replaces the library's, which goes by the wall clock and takes a line end for a part of the token.
+        let token = self.config.auth_info.token_file.take().map(|path| TokenFile::new(path.into()));
+        let token =
+            token.map(|token| tower::util::MapRequestLayer::new(move |request| token.authorise(request)));
         let service = tower::ServiceBuilder::new()
             .layer(self.config.base_uri_layer())
+            .option_layer(token)
             .option_layer(self.config.auth_layer().map_err(failed)?)
             .layer(self.config.extra_headers_layer().map_err(failed)?)
             .map_err(tower::BoxError::from)

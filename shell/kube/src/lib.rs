@@ -14,6 +14,7 @@ pub mod lease;
 pub mod objects;
 pub mod recorder;
 mod request;
+mod token;
 mod verifier;
 pub mod watch;
 pub mod write;

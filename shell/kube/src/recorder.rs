@@ -52,7 +52,8 @@ pub struct Recorder {
 struct Told {
     first: Timestamp,
     count: i32,
-    written: Instant,
+    /// When somebody was told last.
+    written: Option<Instant>,
 }
 
 /// How Events and owners refer to an object.
@@ -101,7 +102,19 @@ impl Recorder {
             count: Some(told.count),
             ..Event::default()
         };
-        self.writer.apply(&event, None).await.map(drop)
+        let written = self.writer.apply(&event, None).await.map(drop);
+        if written.is_err() {
+            self.forget(&key);
+        }
+        written
+    }
+
+    /// Lets a thing be told the next time that it happens, because nobody was told of it.
+    fn forget(&self, key: &Key) {
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(told) = all.get_mut(&key.name) {
+            told.written = None;
+        }
     }
 
     /// Counts one more, and says what to write if it is time.
@@ -110,17 +123,17 @@ impl Recorder {
         let now = Instant::now();
         if let Some(told) = all.get_mut(&key.name) {
             told.count = told.count.saturating_add(1);
-            if now < told.written + AGAIN {
+            if told.written.is_some_and(|written| now < written + AGAIN) {
                 return None;
             }
-            told.written = now;
+            told.written = Some(now);
             return Some(told.clone());
         }
         if all.len() >= MEMORY {
             let oldest = all.iter().min_by_key(|(_, told)| told.written).map(|(name, _)| name.clone());
             oldest.and_then(|name| all.remove(&name));
         }
-        let told = Told { first: Timestamp::now(), count: 1, written: now };
+        let told = Told { first: Timestamp::now(), count: 1, written: Some(now) };
         all.insert(key.name.clone(), told.clone());
         Some(told)
     }

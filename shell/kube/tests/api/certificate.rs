@@ -1,7 +1,10 @@
 //! Certificates and tokens, right, wrong and replaced.
 
+use std::time::{Duration, Instant};
+
 use k8s_openapi::api::core::v1::Namespace;
 use subm_api::Endpoint;
+use subm_apiserver::Credential;
 use subm_kube::{Access, ApiError, Connection, HubSettings, InvalidAccess, Key, Writer};
 
 use crate::harness::{BROKER, Served, connect, endpoint, retry};
@@ -85,4 +88,25 @@ async fn home_is_reached_by_kubeconfig() {
     let found: Option<Namespace> =
         Writer::new(&connection, "test").get(&Key::new("", "kube-system")).await.unwrap();
     assert!(found.unwrap().metadata.uid.is_some());
+}
+
+#[tokio::test]
+async fn replaced_token_is_used_at_once_and_its_line_end_does_not_count() {
+    let hub = Served::start(BROKER).await;
+    hub.store().create(endpoint("west", BROKER, 2)).unwrap();
+    let secret = tempfile::tempdir().unwrap();
+    let file = secret.path().join("token");
+    std::fs::write(&file, "east\n").unwrap();
+    let settings = HubSettings { token: None, secret: Some(secret.path().to_owned()), ..hub.settings("") };
+    let connection = connect(&settings);
+    assert!(list(&connection).await.unwrap().is_some());
+
+    let credentials = hub.api.credentials();
+    credentials.revoke("cluster-east");
+    credentials.grant(Credential::member("rotated", &"east".parse().unwrap(), BROKER));
+    retry(async || matches!(list(&connection).await, Err(ApiError::Unauthorized { .. })).then_some(())).await;
+    std::fs::write(&file, "rotated").unwrap();
+    let begin = Instant::now();
+    retry(async || list(&connection).await.ok().flatten()).await;
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }

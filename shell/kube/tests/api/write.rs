@@ -94,3 +94,22 @@ async fn same_event_is_told_once() {
     assert_eq!(event.involved_object.kind.as_deref(), Some("Endpoint"));
     assert_eq!((event.type_.as_deref(), event.count), (Some("Warning"), Some(1)));
 }
+
+#[tokio::test]
+async fn event_that_could_not_be_written_is_told_the_next_time() {
+    let home = Served::start(HOME).await;
+    let object: Endpoint = serde_json::from_value(endpoint("east", HOME, 1)).unwrap();
+    let note = Note {
+        about: recorder::reference(&object),
+        severity: Severity::Warning,
+        reason: "OverlappingCIDR".to_owned(),
+        message: "10.1.0.0/16 overlaps".to_owned(),
+    };
+    let recorder = Recorder::new(&home.home().await, "submariner-gateway", "node-1");
+    home.api.faults().refuse_requests(1);
+    assert!(recorder.record(&note).await.is_err());
+    recorder.record(&note).await.unwrap();
+    let events = home.store().list("events", Some(HOME));
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0]["count"], 2);
+}
