@@ -93,7 +93,9 @@ impl Lack {
     pub fn remedy(&self, capability: Capability) -> String {
         match self {
             Self::Absent(_) => capability.remedy(),
-            Self::Forbidden(_) => format!("this process may not use {capability} here: give it CAP_NET_ADMIN"),
+            Self::Forbidden(_) => {
+                format!("this process may not use {capability} here: give it CAP_NET_ADMIN")
+            }
         }
     }
 }
