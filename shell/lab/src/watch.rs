@@ -76,6 +76,11 @@ fn open(filter: &[SockFilter]) -> io::Result<Socket> {
     // KERNEL: only ETH_P_ALL sees packets that leave; the protocol of the socket is in network order.
     let socket =
         Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(i32::from(ETH_P_ALL.to_be()))))?;
+    // KERNEL: it hears everything from its first moment: what came before the filter is thrown away.
+    socket.attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])?;
+    socket.set_nonblocking(true)?;
+    while recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut [0; 1]).is_ok() {}
+    socket.set_nonblocking(false)?;
     socket.attach_filter(filter)?;
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
     Ok(socket)
@@ -84,7 +89,11 @@ fn open(filter: &[SockFilter]) -> io::Result<Socket> {
 fn collect(socket: &Socket, host: &str, stop: &AtomicBool) -> io::Result<BTreeMap<Sighting, u64>> {
     let mut seen = BTreeMap::new();
     let mut buffer = [0_u8; 128];
-    while !stop.load(Ordering::Relaxed) {
+    // What was on its way when the end was asked for still counts.
+    let mut late = 0;
+    while late < QUEUED {
+        let ending = stop.load(Ordering::Relaxed);
+        late += usize::from(ending);
         match recvfrom::<LinkAddr>(socket.as_raw_fd(), &mut buffer) {
             Ok((length, from)) => {
                 let link = from.map_or(0, |address| address.ifindex());
@@ -92,12 +101,16 @@ fn collect(socket: &Socket, host: &str, stop: &AtomicBool) -> io::Result<BTreeMa
                     *seen.entry(sighting).or_insert(0) += 1;
                 }
             }
+            Err(nix::Error::EAGAIN) if ending => break,
             Err(nix::Error::EAGAIN | nix::Error::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
     Ok(seen)
 }
+
+/// More packets than the buffer of a socket holds.
+const QUEUED: usize = 10_000;
 
 fn sighting(host: &str, link: usize, packet: &[u8]) -> Option<Sighting> {
     let address = |at: usize| -> Option<Ipv4Addr> {

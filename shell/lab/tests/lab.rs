@@ -157,6 +157,19 @@ fn a_watch_sees_suspects_on_its_link_in_both_directions_and_nothing_else() {
 }
 
 #[test]
+fn a_watch_under_traffic_sees_no_innocent_from_before_its_filter() {
+    on_ground(async |three| {
+        let stream = StreamRun::start(&three.left, echo(RIGHT)).unwrap();
+        let nobody = [Suspect { src: None, dst: Some(Ipv4Net::from(Ipv4Addr::new(203, 0, 113, 1))) }];
+        for _ in 0..100 {
+            let watch = Watch::start(&three.router, "to-left", &nobody).await.unwrap();
+            assert!(watch.stop().unwrap().is_empty());
+        }
+        assert_eq!(stream.stop().unwrap().broken, None);
+    });
+}
+
+#[test]
 fn threads_and_sysctls_of_a_host_are_its_own() {
     on_ground(async |three| {
         assert_eq!(three.router.read_sysctl("net/ipv4/ip_forward").unwrap(), "1");
