@@ -93,7 +93,9 @@ impl Shown {
 pub(crate) async fn run(args: ShowArgs, progress: &Progress) -> anyhow::Result<()> {
     let config = contexts::read(&args.kube)?;
     let choice = contexts::choose(&config, &args.kube)?;
-    choice.warnings.iter().for_each(|warning| progress.warning(warning));
+    for warning in &choice.warnings {
+        progress.warning(warning);
+    }
     let mut reports = Vec::new();
     let mut failed = Vec::new();
     for chosen in choice.contexts {

@@ -108,13 +108,8 @@ impl Ground {
 
     /// A gateway that listens on a port of its own.
     pub(crate) fn gateway_on_port(&self, cluster: &'static str, port: u16) -> Gateway {
-        self.prepare(
-            cluster,
-            cluster,
-            1,
-            &json!({"gateway.submariner.io/udp-port": port.to_string()}),
-            |_| {},
-        )
+        let annotations = json!({"gateway.submariner.io/udp-port": port.to_string()});
+        self.prepare((cluster, cluster), 1, &annotations, |_| {})
     }
 
     /// Writes an Endpoint of a cluster that has no gateway here to the hub, as that member would.
@@ -174,13 +169,12 @@ impl Ground {
         number: u8,
         adjust: impl FnOnce(&mut HubSettings),
     ) -> Gateway {
-        self.prepare(home, cluster, number, &json!({}), adjust)
+        self.prepare((home, cluster), number, &json!({}), adjust)
     }
 
     fn prepare(
         &self,
-        home: &str,
-        cluster: &'static str,
+        (home, cluster): (&str, &'static str),
         number: u8,
         annotations: &Value,
         adjust: impl FnOnce(&mut HubSettings),

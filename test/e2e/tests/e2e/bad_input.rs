@@ -247,18 +247,19 @@ fn rights_that_are_missing_on_the_hub_are_named() -> Result<()> {
     })
 }
 
+/// The rules less one resource.
+fn without(resource: &str, mut rules: Vec<Rule>) -> Vec<Rule> {
+    for rule in &mut rules {
+        if let subm_apiserver::Allowed::Only(resources) = &mut rule.resources {
+            resources.retain(|known| known != resource);
+        }
+    }
+    rules
+}
+
 #[test]
 fn rights_that_are_missing_at_home_are_named_and_nothing_is_undone() -> Result<()> {
     Joined::new()?.end(|set| {
-        let without = |resource: &str, rules: Vec<Rule>| -> Vec<Rule> {
-            let mut rules = rules;
-            for rule in &mut rules {
-                if let subm_apiserver::Allowed::Only(resources) = &mut rule.resources {
-                    resources.retain(|known| known != resource);
-                }
-            }
-            rules
-        };
         for (kind, resource, rules) in [
             (Kind::RouteAgent, "endpoints", Member::route_agent_rules()),
             (Kind::RouteAgent, "routeagents", Member::route_agent_rules()),
