@@ -1,6 +1,6 @@
 //! Measurements against peers and limits: `make bench`, or `make bench ONLY=name`.
 //!
-//! A bench is one file and one line in [`BENCHES`]. It returns [`Record`]s; this crate prints them as a table and
+//! A bench is one file and one line in `BENCHES`. It returns [`Record`]s; this crate prints them as a table and
 //! writes `target/bench/report.json`. Beside every bench an idle timer runs: what it is late by is the noise of
 //! the machine at that time, and stands in the same report. It never tunes a figure: a missed target is reported
 //! as missed.

@@ -149,6 +149,8 @@ fn networks_that_overlap_or_are_none_are_named_and_left_out() -> Result<()> {
         set.works()?;
         for object in [&overlapping, &unreadable, &swallowing] {
             delete_endpoint(set, object)?;
+            let name = object["spec"]["cluster_id"].as_str().unwrap_or_default();
+            set.hub.objects().delete("clusters.submariner.io", BROKER_NAMESPACE, name)?;
         }
         for member in [&set.east, &set.west] {
             for kind in [Kind::Gateway, Kind::RouteAgent] {
