@@ -264,7 +264,7 @@ fn annotation_field(key: &str) -> String {
 
 /// What a network touches that never belongs to a cluster's pods or services.
 fn reserved(net: &IpNet) -> Option<&'static str> {
-    const RESERVED: [(&str, &str); 9] = [
+    const RESERVED: [(&str, &str); 11] = [
         ("127.0.0.0/8", "loopback addresses"),
         ("169.254.0.0/16", "link-local addresses"),
         ("224.0.0.0/4", "multicast addresses"),
@@ -274,6 +274,9 @@ fn reserved(net: &IpNet) -> Option<&'static str> {
         ("::ffff:0:0/96", "IPv4 addresses in another form"),
         ("0.0.0.0/32", "the unspecified address"),
         ("255.255.255.255/32", "the broadcast address"),
+        // Where a node asks the kernel which address it sends from: whoever took these would rename its gateway.
+        ("192.88.99.0/24", "addresses of 6to4 relays"),
+        ("2002:c058:6301::/48", "addresses of 6to4 relays"),
     ];
     let touches =
         |text: &str| text.parse::<IpNet>().is_ok_and(|other| other.contains(net) || net.contains(&other));

@@ -8,9 +8,7 @@ use subm_plan::numbers::{METRIC, RULE_CABLE, RULE_OUTSIDE, TABLE_CABLE, VXLAN_OV
 use subm_plan::{
     FdbEntry, Link, LinkKind, NodePlan, Route, RouteKey, Rule, RuleSelector, SysctlKey, TableId, Vxlan,
 };
-use subm_types::{
-    Backend, CableId, CableVtep, CidrSet, Endpoint, Family, IfName, MacAddress, Mtu, Planned, Problem,
-};
+use subm_types::{Backend, CableId, CableVtep, Endpoint, Family, IfName, MacAddress, Mtu, Planned, Problem};
 
 use crate::status::unprobed;
 use crate::{Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, Status, Tunnel};
@@ -60,7 +58,7 @@ impl Cable for VxlanCable {
         for tunnel in tunnels.values() {
             connect(node, tunnel, view);
         }
-        node.rules.extend(outside_rules(tunnels.values()));
+        node.rules.extend(outside_rules(tunnels));
         out
     }
 
@@ -168,13 +166,14 @@ fn connect(node: &mut NodePlan, tunnel: &Tunnel, view: &GatewayView) {
     }
 }
 
-/// Packets to remote gateways go out by the main table, also where a gateway's address is in a remote network: a
-/// cable must not be sent into itself.
-fn outside_rules<'a, I: Iterator<Item = &'a Tunnel> + Clone>(tunnels: I) -> BTreeSet<Rule> {
-    let remote: CidrSet = tunnels.clone().flat_map(|tunnel| tunnel.networks.iter()).collect();
-    let inside = tunnels.map(|tunnel| tunnel.using_ip).filter(|address| remote.contains(*address));
-    let rule = |address: IpAddr| {
-        let selector = RuleSelector { to: Some(IpNet::from(address)), ..RuleSelector::default() };
+/// Packets of this node to a gateway inside its own cluster's networks go out by the main table: a cable must not be
+/// sent into itself. Pods reach the address through the cable, like any other of its network, and nobody gets addresses
+/// of another cluster by calling them its gateway's.
+fn outside_rules(tunnels: &BTreeMap<CableId, Tunnel>) -> BTreeSet<Rule> {
+    let inside = tunnels.values().filter(|tunnel| tunnel.networks.contains(tunnel.using_ip));
+    let rule = |tunnel: &Tunnel| {
+        let (to, iif) = (Some(IpNet::from(tunnel.using_ip)), Some(IfName::constant("lo")));
+        let selector = RuleSelector { to, iif, ..RuleSelector::default() };
         Rule { family: FAMILY, priority: RULE_OUTSIDE, selector, table: TableId::MAIN }
     };
     inside.map(rule).collect()

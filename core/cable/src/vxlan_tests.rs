@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use insta::assert_snapshot;
 use proptest::prelude::*;
 use subm_plan::{HostFacts, LinkFacts};
-use subm_types::{CableName, ClusterUid, Epoch, HostName, PerFamily};
+use subm_types::{CableName, CidrSet, ClusterUid, Epoch, HostName, PerFamily};
 
 use super::*;
 use crate::plan;
@@ -138,9 +138,17 @@ fn a_gateway_inside_a_remote_network_is_reached_outside_the_cable() {
     let all = show(&GatewayView { endpoints, ..east() });
     let rules: Vec<&str> = all.lines().filter(|line| line.starts_with("rule")).collect();
     assert_snapshot!(rules.join("\n"), @r"
-    rule 99: from all to 10.2.0.9/32 lookup main
+    rule 99: from all to 10.2.0.9/32 iif lo lookup main
     rule 100: from all lookup 100
     ");
+}
+
+#[test]
+fn a_gateway_that_says_it_is_at_an_address_of_another_cluster_takes_nothing_from_that() {
+    let west = endpoint("west", "172.18.0.3", "10.2.0.0/16");
+    let stray = endpoint("north", "10.2.0.1", "10.3.0.0/16");
+    let value = plan(&GatewayView { endpoints: vec![west, stray], ..east() }).value.unwrap();
+    assert_eq!(value.node.rules.len(), 1, "{}", value.node);
 }
 
 #[test]

@@ -28,13 +28,15 @@ impl Remotes {
         self.followed.values().flat_map(|endpoint| endpoint.subnets.iter().map(IpNet::trunc)).collect()
     }
 
-    /// Addresses of followed gateways that lie inside a remote network, with the Endpoint.
-    pub fn gateways_inside(&self, networks: &CidrSet) -> Vec<(IpAddr, &Endpoint)> {
-        let outside = |endpoint: &Endpoint| -> BTreeSet<IpAddr> {
+    /// Addresses of followed gateways that lie inside their own cluster's networks, with the Endpoint. One inside
+    /// another's would take that cluster's addresses out of what never leaves in clear.
+    pub fn gateways_inside(&self) -> Vec<(IpAddr, &Endpoint)> {
+        let inside = |endpoint: &Endpoint| -> BTreeSet<IpAddr> {
+            let own = endpoint.subnet_set();
             let addresses = endpoint.private_ips.iter().chain(endpoint.public_ips.iter());
-            addresses.map(|(_, address)| *address).filter(|address| networks.contains(*address)).collect()
+            addresses.map(|(_, address)| *address).filter(|address| own.contains(*address)).collect()
         };
-        let pairs = |endpoint| outside(endpoint).into_iter().map(move |address| (address, endpoint));
+        let pairs = |endpoint| inside(endpoint).into_iter().map(move |address| (address, endpoint));
         self.followed.values().flat_map(pairs).collect()
     }
 }

@@ -188,6 +188,14 @@ fn a_remote_gateway_inside_a_remote_network_is_reached_past_the_cable() {
 }
 
 #[test]
+fn a_gateway_that_says_it_is_at_an_address_of_another_cluster_opens_nothing() {
+    let mut view = gateway();
+    view.endpoints.push(endpoint("north", "north-gateway", "10.2.0.5", "10.3.0.0/16"));
+    assert!(!kernel(&view).contains("rule 99"));
+    assert_eq!(chain(&view, "leak").len(), 3, "{:?}", chain(&view, "leak"));
+}
+
+#[test]
 fn an_endpoint_that_overlaps_our_networks_is_skipped_and_named() {
     let mut view = worker();
     view.endpoints.push(endpoint("north", "n", "172.20.0.2", "10.3.0.0/16 10.1.128.0/17"));

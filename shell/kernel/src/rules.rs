@@ -4,14 +4,14 @@ use ipnet::IpNet;
 use nlink::netlink::messages::RuleMessage;
 use nlink::netlink::rule::RuleBuilder;
 use nlink::netlink::types::rule::FibRuleHdr;
-use nlink::netlink::{FromNetlink, MessageBuilder, NlMsgType};
+use nlink::netlink::{FromNetlink, MessageBuilder, NLMSG_HDRLEN, NlMsgType};
 use std::net::IpAddr;
 use subm_plan::{RouteProtocol, Rule, RuleSelector, TableId};
 use subm_types::Family;
 
 use crate::KernelError;
 use crate::addresses::{V4, V6};
-use crate::netlink::{self, Netlink};
+use crate::netlink::{self, CREATE, Netlink};
 
 /// The rules of a protocol. One with a condition that plans do not know is not one of ours, whatever its protocol.
 pub(crate) fn list(netlink: &Netlink, protocol: RouteProtocol) -> Result<Vec<Rule>, KernelError> {
@@ -75,10 +75,30 @@ fn builder(protocol: RouteProtocol, rule: &Rule) -> RuleBuilder {
 
 pub(crate) fn add(netlink: &Netlink, protocol: RouteProtocol, rule: &Rule) -> Result<(), KernelError> {
     let failed = KernelError::netlink("add the rule");
-    match builder(protocol, rule).build().and_then(|request: MessageBuilder| netlink.send(&request)) {
-        Err(error) if error.is_already_exists() => Ok(()),
+    let request = match builder(protocol, rule).build() {
+        Ok(request) => request,
+        Err(error) => return Err(failed(error)),
+    };
+    match netlink.send(&request) {
+        Err(error) if error.is_already_exists() => beside(netlink, protocol, rule, &request),
         other => other.map_err(failed),
     }
+}
+
+/// Adds a rule where one stands that says the same. KERNEL: whose it is makes no difference to `NLM_F_EXCL`, but the
+/// other one is not ours to rely on (`a_rule_of_others_that_says_the_same_stands_beside_ours`).
+fn beside(
+    netlink: &Netlink,
+    protocol: RouteProtocol,
+    rule: &Rule,
+    refused: &MessageBuilder,
+) -> Result<(), KernelError> {
+    if list(netlink, protocol)?.contains(rule) {
+        return Ok(());
+    }
+    let mut request = netlink::change(NlMsgType::RTM_NEWRULE, CREATE);
+    request.append_bytes(refused.as_bytes().get(NLMSG_HDRLEN..).unwrap_or_default());
+    netlink.send(&request).map_err(KernelError::netlink("add the rule"))
 }
 
 pub(crate) fn delete(netlink: &Netlink, protocol: RouteProtocol, rule: &Rule) -> Result<(), KernelError> {

@@ -27,7 +27,7 @@ fn plan(now: &Situation<'_>) -> NodePlan {
 /// The cables' own packets, and those that find the way for them, to gateways inside a remote network.
 fn own_packets(now: &Situation<'_>) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for (address, endpoint) in now.remotes.gateways_inside(&now.remote) {
+    for (address, endpoint) in now.remotes.gateways_inside() {
         let mut pass = |port, comment| {
             let to = Match::Address(Side::Destination, AddressTest::Net(IpNet::from(address)));
             let udp = Match::Port(L4::Udp, Side::Destination, PortTest::Is(port));

@@ -14,7 +14,7 @@ fn plan(now: &Situation<'_>) -> NodePlan {
     if now.role != Role::Gateway {
         return plan;
     }
-    for (address, _) in now.remotes.gateways_inside(&now.remote) {
+    for (address, _) in now.remotes.gateways_inside() {
         // Only packets of this node: pods reach the address through the cable like any other of its network.
         let selector = RuleSelector {
             to: Some(IpNet::from(address)),
