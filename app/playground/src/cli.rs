@@ -26,7 +26,7 @@ use crate::topology::{MOST_CLUSTERS, Path, Size, Target, Topology};
 #[command(name = "subctl-playground", bin_name = "subctl playground", version, max_term_width = 100)]
 struct Cli {
     /// Which playground, where there are several
-    #[arg(long, env = "SUBCTL_PLAYGROUND", default_value = "default", value_name = "NAME")]
+    #[arg(long, env = "SUBCTL_PLAYGROUND", default_value = "default", value_name = "NAME", value_parser = name)]
     name: String,
     #[command(subcommand)]
     command: Command,
@@ -105,13 +105,23 @@ enum Output {
     Json,
 }
 
+/// A name that a person can type again, and that the address of a socket holds.
+fn name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if (1..=63).contains(&text.len()) && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("take 1 to 63 letters, digits, '-', '_' or '.'".to_owned())
+    }
+}
+
 /// Runs `subctl playground`; the arguments begin with the program's name and `playground`.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments.into_iter().skip(1)) {
         Ok(cli) => cli,
         Err(error) => {
             let _unwritable = error.print();
-            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
     match execute(cli) {

@@ -53,7 +53,11 @@ pub(crate) fn status(client: &mut Client) -> anyhow::Result<Status> {
 
 /// Runs a program in a place of the playground and tells its exit code.
 pub(crate) fn run(client: &mut Client, target: &Target<'_>, command: &[OsString]) -> anyhow::Result<u8> {
+    let here = std::env::current_dir();
     enter(client)?;
+    // KERNEL: whoever enters a mount namespace stands at its root. Files are named from where the caller is; a folder
+    // that is not in there, as any below /run, leaves it at the root.
+    let _not_there = here.map(std::env::set_current_dir);
     let host = target.host();
     let network =
         File::open(format!("{NETNS_DIR}/{host}")).with_context(|| format!("the namespace of {host}"))?;

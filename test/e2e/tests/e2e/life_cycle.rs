@@ -63,6 +63,8 @@ fn people_get_in(playground: &Playground) -> Result<()> {
         let said = playground.ask(place, &["cat", "/proc/sys/kernel/hostname"])?;
         ensure!(said.trim() == name, "{place} is called {said}");
     }
+    let folder = playground.ask("east/worker/pod-1", &["pwd"])?;
+    ensure!(Path::new(folder.trim()) == std::env::current_dir()?, "a file here is looked for in {folder}");
     let ended = playground.exec("east/worker/pod-1", &["sh", "-c", "exit 7"])?;
     ensure!(ended.status.code() == Some(7), "the code of the program is not told: {}", ended.status);
     let wrong = playground.exec("east/attic", &["true"])?;
@@ -224,6 +226,14 @@ fn second_playground_of_a_name_and_unknown_drivers_are_refused_by_name() -> Resu
         ensure!(!output.status.success(), "{words:?} was done");
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     };
+    // One code for all errors, as of every command of subctl.
+    let code = Command::new(&subctl).args(["playground", "nonsense"]).output()?.status.code();
+    ensure!(code == Some(1), "a wrong command line ends with {code:?}");
+    for name in ["", "a b", &"x".repeat(120)] {
+        let output = Command::new(&subctl).args(["playground", "--name", name, "status"]).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(said.contains("--name") && said.contains("1 to 63 letters"), "{name:?}: {said}");
+    }
     let said = refused(&["up", "--cable-driver", "carrier-pigeon"])?;
     ensure!(said.contains("carrier-pigeon") && said.contains("vxlan"), "{said}");
     let said = refused(&["up", "--submariner", "/nowhere/submariner"])?;
