@@ -36,9 +36,12 @@ pub struct StreamRun {
 impl StreamRun {
     /// Opens the connection and starts.
     pub fn start(host: &Host, to: SocketAddr) -> Result<Self, LabError> {
-        let stream = host
-            .enter(|| TcpStream::connect_timeout(&to, PATIENCE))?
-            .map_err(LabError::io(host.name(), format!("tcp to {to}")))?;
+        let open = || -> io::Result<TcpStream> {
+            let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+            wait_at_most(&stream, PATIENCE)?;
+            Ok(stream)
+        };
+        let stream = host.enter(open)?.map_err(LabError::io(host.name(), format!("tcp to {to}")))?;
         let (stop, bytes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (seen, count) = (Arc::clone(&stop), Arc::clone(&bytes));
         let thread = host.spawn("stream", move || run(stream, &seen, &count))?;
@@ -59,6 +62,12 @@ impl StreamRun {
     }
 }
 
+/// A connection through which nothing comes any more is broken, long before TCP itself gives up.
+fn wait_at_most(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))
+}
+
 fn run(mut stream: TcpStream, stop: &AtomicBool, bytes: &AtomicU64) -> StreamReport {
     let mut report = StreamReport::default();
     let chunk = payload(CHUNK);
@@ -71,7 +80,11 @@ fn run(mut stream: TcpStream, stop: &AtomicBool, bytes: &AtomicU64) -> StreamRep
     while !stop.load(Ordering::Relaxed) {
         let start = Instant::now();
         if let Err(error) = turn() {
-            report.broken = Some(error.to_string());
+            report.broken = Some(if error.kind() == io::ErrorKind::WouldBlock {
+                format!("nothing came back for {:?}", start.elapsed())
+            } else {
+                error.to_string()
+            });
             break;
         }
         report.longest_stall = report.longest_stall.max(start.elapsed());
@@ -79,4 +92,18 @@ fn run(mut stream: TcpStream, stop: &AtomicBool, bytes: &AtomicU64) -> StreamRep
         thread::sleep(PAUSE);
     }
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_nobody_answers_any_more_is_broken() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(silent.local_addr().unwrap()).unwrap();
+        wait_at_most(&stream, Duration::from_millis(50)).unwrap();
+        let report = run(stream, &AtomicBool::new(false), &AtomicU64::new(0));
+        assert!(report.broken.is_some_and(|why| why.starts_with("nothing came back for ")));
+    }
 }
