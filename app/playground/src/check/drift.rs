@@ -91,9 +91,13 @@ fn on_every_node(
     hit: impl Fn(&Node) -> anyhow::Result<Healed>,
 ) -> anyhow::Result<String> {
     let mut all = Healed::default();
-    let before = drift(context)?;
+    let mut counted = 0;
     for (_, node) in context.topology().nodes() {
+        let before = drift(context, node)?;
         let one = hit(node).with_context(|| node.name.clone())?;
+        if one.hit > 0 {
+            counted += counted_since(context, node, before)?;
+        }
         all.hit += one.hit;
         all.objects = all.objects.max(one.objects);
         all.flows = all.flows.max(one.flows);
@@ -101,21 +105,26 @@ fn on_every_node(
     if all.hit == 0 {
         bail!("there was nothing to hit");
     }
-    let (after, _) = until_ok(PATIENCE, || match drift(context)? {
-        after if after > before => Ok(after),
-        after => bail!("no daemon counted it as drift ({after} before and after)"),
-    })?;
-    let (counted, objects, flows) = (after - before, all.objects.as_millis(), all.flows.as_millis());
+    let (objects, flows) = (all.objects.as_millis(), all.flows.as_millis());
     Ok(format!(
         "{} hit, back within {objects} ms, flows within {flows} ms, {counted} counted as drift",
         all.hit
     ))
 }
 
-/// The drift that all daemons repaired so far.
-fn drift(context: &Context<'_>) -> anyhow::Result<u64> {
+/// Waits until a daemon of the node has counted drift beyond this.
+fn counted_since(context: &Context<'_>, node: &Node, before: u64) -> anyhow::Result<u64> {
+    let counted = until_ok(PATIENCE, || match drift(context, node)? {
+        after if after > before => Ok(after - before),
+        after => bail!("no daemon of {} counted it as drift ({after} before and after)", node.name),
+    });
+    counted.map(|(counted, _)| counted)
+}
+
+/// The drift that the daemons of a node repaired so far.
+fn drift(context: &Context<'_>, node: &Node) -> anyhow::Result<u64> {
     let mut total = 0;
-    for daemon in context.playground.daemons.all() {
+    for daemon in context.playground.daemons.all().filter(|daemon| daemon.node.name == node.name) {
         let metrics = context.get(daemon, "/metrics")?;
         let lines = metrics.lines().filter(|line| line.starts_with("submariner_drift_repaired"));
         total += lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>();

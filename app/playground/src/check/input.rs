@@ -16,23 +16,28 @@ use crate::api::{BROKER_NAMESPACE, OPERATOR_NAMESPACE};
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 99);
 const UID: &str = "00000000-0000-4000-8000-000000000099";
 
+/// The remedy for networks that two clusters have.
+const OTHER_NETWORKS: &str = "; change the networks of one of the two";
+
 pub(super) fn checks(_: &Context<'_>) -> Vec<Check> {
     vec![
         Check::new("input/foreign-write-refused", foreign_write),
         Check::new("input/unparsable-cidr", |context| {
-            told(context, "odd", &["10.300.0.0/16"], &["odd", "10.300.0.0/16"])
+            let words = ["odd field spec.", "10.300.0.0/16", "; correct the networks"];
+            told(context, "odd", &["10.300.0.0/16"], &words)
         }),
         Check::new("input/overlapping-cidr", |context| {
             let west = context.topology().clusters[1].pods().to_string();
-            told(context, "odd", &[&west], &["odd", &west])
+            told(context, "odd", &[&west], &["odd field spec.", &west, OTHER_NETWORKS])
         }),
         Check::new("input/own-cidr-claimed", |context| {
             let east = context.topology().clusters[0].pods().to_string();
-            told(context, "odd", &[&east], &["odd", &east])
+            told(context, "odd", &[&east], &["odd field spec.", &east, OTHER_NETWORKS])
         }),
         Check::new("input/duplicate-cluster-id", |context| {
             let id = context.topology().clusters[1].name.clone();
-            told(context, &id, &["10.99.0.0/16"], &[&id, UID])
+            let words = [&id, "field metadata.annotations", UID, "; join one of the two"];
+            told(context, &id, &["10.99.0.0/16"], &words)
         }),
     ]
 }
