@@ -56,19 +56,28 @@ impl Asked {
     }
 }
 
-fn missing(kernel: &Kernel) -> BTreeMap<Feature, String> {
-    let of = |capability| match capability {
+/// What a capability of the kernel is to the plan.
+const fn feature(capability: Capability) -> Option<Feature> {
+    match capability {
         Capability::Vxlan => Some(Feature::Vxlan),
         Capability::Nftables => Some(Feature::PacketFilter),
+        Capability::Nat => Some(Feature::Nat),
+        Capability::MssClamp => Some(Feature::MssClamp),
         Capability::Bridge | Capability::Tun | Capability::Conntrack | Capability::UserNamespaces => None,
-    };
+    }
+}
+
+fn missing(kernel: &Kernel) -> BTreeMap<Feature, String> {
     let answers = kernel.probe();
-    answers
-        .missing()
-        .filter_map(|(capability, lack)| {
-            Some((of(capability)?, format!("{lack}; {}", lack.remedy(capability))))
-        })
-        .collect()
+    let told = |(capability, lack): (Capability, &subm_kernel::Lack)| {
+        Some((feature(capability)?, format!("{lack}; {}", lack.remedy(capability))))
+    };
+    let mut missing: BTreeMap<Feature, String> = answers.missing().filter_map(told).collect();
+    if missing.contains_key(&Feature::PacketFilter) {
+        // What needs it goes without saying.
+        missing.retain(|feature, _| !matches!(feature, Feature::Nat | Feature::MssClamp));
+    }
+    missing
 }
 
 impl World for Asked {
@@ -87,5 +96,18 @@ impl World for Asked {
 
     fn apply(&mut self, scope: &Scope, steps: &[Step]) -> Applied {
         self.kernel.apply(scope, steps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_is_asked_for_every_feature_that_the_plan_may_do_without() {
+        let asked: Vec<Feature> = Capability::ALL.into_iter().filter_map(feature).collect();
+        for known in [Feature::Vxlan, Feature::PacketFilter, Feature::Nat, Feature::MssClamp] {
+            assert!(asked.contains(&known), "{known:?} is never found missing");
+        }
     }
 }

@@ -5,8 +5,14 @@ use std::error::Error;
 
 use subm_kernel::{Capability, Kernel};
 
-const NEEDED: &[Capability] =
-    &[Capability::Nftables, Capability::Vxlan, Capability::Bridge, Capability::Conntrack];
+const NEEDED: &[Capability] = &[
+    Capability::Nftables,
+    Capability::Nat,
+    Capability::MssClamp,
+    Capability::Vxlan,
+    Capability::Bridge,
+    Capability::Conntrack,
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let capabilities = Kernel::open()?.probe();

@@ -10,7 +10,7 @@ use subm_plan::nft::priority;
 use subm_plan::nft::{
     At, Chain, ChainName, Hook, HookType, Match, Policy, Rule, Table, TableFamily, TableName, Verdict,
 };
-use subm_types::Family;
+use subm_types::{Family, IfName};
 
 use crate::netlink::{self, CREATE, EXCLUSIVE};
 use crate::{Kernel, conntrack, nft};
@@ -18,8 +18,12 @@ use crate::{Kernel, conntrack, nft};
 /// Something that a kernel may or may not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Capability {
-    /// Packet filtering and address translation by nftables.
+    /// Packet filtering by nftables.
     Nftables,
+    /// Address translation by nftables.
+    Nat,
+    /// Limits of TCP segments by nftables.
+    MssClamp,
     /// VXLAN devices.
     Vxlan,
     /// Bridges.
@@ -34,15 +38,24 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Nftables, Self::Vxlan, Self::Bridge, Self::Tun, Self::Conntrack, Self::UserNamespaces];
+    pub const ALL: [Self; 8] = [
+        Self::Nftables,
+        Self::Nat,
+        Self::MssClamp,
+        Self::Vxlan,
+        Self::Bridge,
+        Self::Tun,
+        Self::Conntrack,
+        Self::UserNamespaces,
+    ];
 
     /// The options that a kernel with it is built with.
     pub const fn options(self) -> &'static str {
         match self {
-            Self::Nftables => {
-                "CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET, CONFIG_NFT_NAT, CONFIG_NFT_MASQ, CONFIG_NFT_CT"
-            }
+            Self::Nftables => "CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET",
+            // Chains of NAT in tables of family inet came with 5.2.
+            Self::Nat => "CONFIG_NFT_NAT, CONFIG_NFT_MASQ (Linux 5.2 or later)",
+            Self::MssClamp => "CONFIG_NF_TABLES of Linux 4.14 or later",
             Self::Vxlan => "CONFIG_VXLAN",
             Self::Bridge => "CONFIG_BRIDGE",
             Self::Tun => "CONFIG_TUN",
@@ -61,6 +74,8 @@ impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Nftables => "nftables",
+            Self::Nat => "NAT by nftables",
+            Self::MssClamp => "limits of TCP segments by nftables",
             Self::Vxlan => "VXLAN",
             Self::Bridge => "bridges",
             Self::Tun => "TUN devices",
@@ -128,7 +143,11 @@ impl Kernel {
     pub fn probe(&self) -> Capabilities {
         let answer = |capability| {
             let lack = match capability {
-                Capability::Nftables => self.probe_nftables(),
+                Capability::Nftables => self.probe_table(HookType::Filter, &[], Verdict::Accept),
+                Capability::Nat => self.probe_table(HookType::Nat, &[], Verdict::SnatToSelf(Family::V4)),
+                Capability::MssClamp => {
+                    self.probe_table(HookType::Filter, &[Match::TcpSyn], Verdict::ClampMss)
+                }
                 Capability::Vxlan => self.probe_link("vxlan"),
                 Capability::Bridge => self.probe_link("bridge"),
                 Capability::Tun => probe_tun(),
@@ -140,20 +159,15 @@ impl Kernel {
         Capabilities(Capability::ALL.into_iter().map(answer).collect())
     }
 
-    /// Loads a table with what ours need, and takes it away again.
-    fn probe_nftables(&self) -> Option<Lack> {
+    /// Loads a table with one rule of ours, and takes it away again.
+    fn probe_table(&self, kind: HookType, matches: &[Match], verdict: Verdict) -> Option<Lack> {
         let Some(filter) = &self.nft else { return Some(Lack::absent("no netfilter sockets")) };
         let name = TableName { family: TableFamily::Inet, name: "submariner-probe".to_owned() };
         let mut table = Table::new(name.clone());
-        let hook = Hook {
-            kind: HookType::Nat,
-            at: At::Postrouting,
-            priority: priority::IDENTITY,
-            policy: Policy::Accept,
-        };
-        // No draw out of one is number one: nothing is ever translated by it.
-        let never = Match::Random { of: 1, is: 1 };
-        let rule = Rule::new([never], Verdict::SnatToSelf(Family::V4), "probe");
+        let hook = Hook { kind, at: At::Postrouting, priority: priority::IDENTITY, policy: Policy::Accept };
+        // There is no such link: no packet ever meets the verdict.
+        let never = Match::Oif(IfName::constant("submariner-prob"));
+        let rule = Rule::new(std::iter::once(never).chain(matches.iter().cloned()), verdict, "probe");
         table.chains.insert(ChainName("probe".to_owned()), Chain { hook: Some(hook), rules: vec![rule] });
         let loaded = self.netlink.wait(nft::replace(filter, &table));
         let removed = self.netlink.wait(nft::delete(filter, &name));

@@ -62,7 +62,14 @@ fn probe_tells_what_the_kernel_can_and_leaves_no_trace() {
         let kernel = Kernel::open().unwrap();
         let before = listing("ip link; nft list ruleset");
         let found = kernel.probe();
-        for needed in [Capability::Nftables, Capability::Vxlan, Capability::Bridge, Capability::Conntrack] {
+        for needed in [
+            Capability::Nftables,
+            Capability::Nat,
+            Capability::MssClamp,
+            Capability::Vxlan,
+            Capability::Bridge,
+            Capability::Conntrack,
+        ] {
             assert!(found.has(needed), "{:?}", found.missing().collect::<Vec<_>>());
         }
         assert_eq!(listing("ip link; nft list ruleset"), before);
