@@ -184,14 +184,15 @@ impl Faults {
 
     fn networks(&mut self, name: &str, value: Option<&str>) -> CidrSet {
         let texts = value.unwrap_or_default().split(',').map(str::trim).filter(|text| !text.is_empty());
-        let mut nets = Vec::new();
+        let (mut nets, mut count) = (Vec::new(), 0);
         for text in texts {
+            count += 1;
             match text.parse::<IpNet>() {
                 Ok(net) => nets.push(net),
                 Err(_) => self.0.push(format!("{name}: {text:?} is no network such as 10.0.0.0/16")),
             }
         }
-        if value.is_none_or(|value| value.trim().is_empty()) {
+        if count == 0 {
             self.0.push(format!("{name} is not set"));
         }
         nets.into_iter().collect()
@@ -265,7 +266,7 @@ mod tests {
             node_name: None,
             cluster_id: Some("East".to_owned()),
             cluster_cidr: Some("10.1.0.0/33".to_owned()),
-            service_cidr: Some(String::new()),
+            service_cidr: Some(" , ".to_owned()),
             profile_port: Some("70000".to_owned()),
             uninstall: Some("true".to_owned()),
             global_cidr: Some("242.0.0.0/8".to_owned()),
