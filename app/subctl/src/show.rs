@@ -209,6 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn long_names_are_cut_where_upstream_cuts_them() {
+        let mut installed = installed();
+        let (long, shown) = ("c".repeat(40), format!("{}… ", "c".repeat(23)));
+        installed.gateways[0].status.connections[0].endpoint.cluster_id.clone_from(&long);
+        for what in [What::Connections, What::Endpoints] {
+            let text = what.of(&installed).unwrap().text();
+            assert!(text.contains(&shown) && !text.contains(&long), "{text}");
+        }
+    }
+
+    #[test]
     fn a_cluster_without_connections_is_an_error() {
         let mut installed = installed();
         installed.gateways.clear();

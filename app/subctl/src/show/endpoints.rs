@@ -51,7 +51,7 @@ fn row(side: Side, endpoint: &EndpointSpec) -> Row {
 /// The ends as upstream's columns.
 pub(super) fn table(rows: &[Row]) -> Table {
     const COLUMNS: [Column; 5] = [
-        Column::new("CLUSTER"),
+        Column::at_most("CLUSTER", 24),
         Column::new("ENDPOINT IP"),
         Column::new("PUBLIC IP"),
         Column::new("CABLE DRIVER"),
