@@ -13,7 +13,8 @@ help: ## this list
 needs:
 	@./.ci/needs
 
-demo: needs ## build, bring two clusters up, check them, take them down
+demo: ## build, bring two clusters up, check them, take them down
+	@./.ci/needs demo
 	@$(CARGO) build --profile ci --package submariner-bin --package subctl-bin
 	@$(TARGET)/ci/subctl playground check
 

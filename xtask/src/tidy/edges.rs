@@ -28,7 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("bin/*", &["app/*"]),
     ("test/*", &["core/*", "shell/*", "app/*"]),
     ("test/bench", &["test/e2e"]),
-    ("xtask", &["core/api", "shell/lab"]),
+    ("xtask", &["core/api"]),
 ];
 
 /// What tests of a folder may use beside that.
@@ -62,7 +62,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper-rustls", &["shell/kube"]),
     ("hyper-util", &["shell/apiserver", "shell/kube"]),
     ("kube", &["shell/kube", "app/*", "test/*"]),
-    ("nix", &["shell/kernel", "shell/lab", "shell/runtime", "app/playground", "test/*", "xtask"]),
+    ("nix", &["shell/kernel", "shell/lab", "shell/runtime", "app/playground", "test/*"]),
     ("nlink", &["shell/kernel", "shell/lab"]),
     ("rcgen", &["shell/apiserver"]),
     ("tokio", &["shell/*", "app/*", "test/*", "xtask"]),
