@@ -88,8 +88,8 @@ impl Reasons<'_> {
     }
 }
 
-/// As many problems are written out; a condition's message has a limit of 32 KiB.
-const SHOWN: usize = 20;
+/// As many problems are written out, so that the object stays one that is stored and read.
+pub(crate) const SHOWN: usize = 20;
 
 fn said(problems: &[&Problem]) -> String {
     let mut lines: Vec<String> = problems.iter().take(SHOWN).map(ToString::to_string).collect();

@@ -1,10 +1,13 @@
 //! The hub: the synchronisation with it, and what is said of it.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use subm_kube::{Access, ApiError, Connection, HubState, HubSync, InvalidAccess};
-use subm_sync::{Completeness, HubTrust, Own, Publication};
+use futures::StreamExt as _;
+use subm_api::{Cluster, Endpoint};
+use subm_kube::{Access, ApiError, Connection, HubState, HubSync, InvalidAccess, News, Objects, Watch};
+use subm_sync::{Completeness, HubTrust, Own, Publication, Snapshot};
 use subm_types::{ClusterUid, Problem};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
@@ -58,6 +61,30 @@ pub(crate) fn synchronise(
     HubSync::new(hub, home, own)
 }
 
+/// Tells the view what is at home, and writes nothing. Never ends before the daemon does.
+pub(crate) async fn watch_home(home: &Connection, inputs: &mpsc::Sender<Input>) {
+    let mut cluster_events = std::pin::pin!(Watch::<Cluster>::namespaced(home).events());
+    let mut endpoint_events = std::pin::pin!(Watch::<Endpoint>::namespaced(home).events());
+    let (mut clusters, mut endpoints) = (Objects::default(), Objects::default());
+    loop {
+        let news = tokio::select! {
+            Some(event) = cluster_events.next() => clusters.apply(event),
+            Some(event) = endpoint_events.next() => endpoints.apply(event),
+        };
+        if news == News::No || !(clusters.is_complete() && endpoints.is_complete()) {
+            continue;
+        }
+        let snapshot = Snapshot {
+            clusters: clusters.values().cloned().collect(),
+            endpoints: endpoints.values().cloned().collect(),
+            completeness: Completeness::Complete,
+        };
+        if inputs.send(Input::Home(Arc::new(snapshot))).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Keeps hub and home the same, and tells the view what is there.
 pub(crate) async fn follow(
     home: Connection,
@@ -66,7 +93,11 @@ pub(crate) async fn follow(
     mut publication: watch::Receiver<Publication>,
     (inputs, board): (mpsc::Sender<Input>, Noticeboard),
 ) {
-    let connection = connect(&config, &board).await;
+    // What is at home stands, also while nobody can say where the hub is.
+    let connection = tokio::select! {
+        connection = connect(&config, &board) => connection,
+        () = watch_home(&home, &inputs) => return,
+    };
     let (sync, run) = synchronise((&connection, &home), &config, uid);
     let mut run = std::pin::pin!(run);
     let (mut state, mut snapshot) = (sync.state(), sync.home());
@@ -83,7 +114,7 @@ pub(crate) async fn follow(
             Ok(()) = state.changed() => {
                 let state = state.borrow_and_update().clone();
                 tell(&board, &state);
-                Some(Input::HighestEpoch(state.highest_epoch))
+                Some(Input::LatestTakeover(state.latest_takeover))
             }
             Ok(()) = publication.changed() => None,
         };

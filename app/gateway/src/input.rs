@@ -8,8 +8,8 @@ use subm_api::{ClusterSpec, EndpointSpec, check, keys};
 use subm_kube::Event;
 use subm_plan::HostFacts;
 use subm_runtime::Dirty;
-use subm_sync::Snapshot;
-use subm_types::{ClusterUid, Epoch, Problem};
+use subm_sync::{Snapshot, Takeover};
+use subm_types::{ClusterUid, Problem};
 
 use crate::node::NodeSettings;
 use crate::view::{Leadership, View};
@@ -25,8 +25,8 @@ pub(crate) enum Input {
     Uid(ClusterUid),
     /// The objects at home.
     Home(Arc<Snapshot>),
-    /// The highest epoch of any Endpoint of ours, here or on the hub.
-    HighestEpoch(Option<Epoch>),
+    /// The takeover with the highest epoch, here or on the hub.
+    LatestTakeover(Option<Takeover>),
     /// The lease.
     Leadership(Leadership),
     /// What the kernel lacks.
@@ -46,7 +46,7 @@ impl subm_runtime::View for View {
             Input::Node(event) => self.node_event(*event),
             Input::Uid(uid) => set(&mut self.uid, Some(uid)),
             Input::Home(home) => self.home_changed(home),
-            Input::HighestEpoch(epoch) => set(&mut self.highest_epoch, epoch),
+            Input::LatestTakeover(latest) => set(&mut self.latest_takeover, latest),
             Input::Leadership(leadership) => set(&mut self.leadership, leadership),
             Input::Missing(missing) => set(&mut self.missing, missing),
         }

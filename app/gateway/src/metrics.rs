@@ -13,8 +13,11 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use subm_api::connection::Connection;
 use subm_api::endpoint::AddressField;
+use subm_runtime::Report;
 use subm_sync::Publication;
 use subm_types::Family;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::publish::{Feeds, Known};
 use crate::status::Sources;
@@ -73,6 +76,31 @@ pub(crate) fn register(registry: &mut Registry, feeds: Feeds, iterations: Iterat
     registry.register("submariner_gateway_reconcile_seconds", help, latency.clone());
     registry.register_collector(Box::new(Figures { feeds, iterations }));
     latency
+}
+
+/// Times the way of each new plan into the kernel: what the kernel was found to be for an earlier one does not count.
+pub(crate) async fn time_plans(
+    mut generation: watch::Receiver<u64>,
+    mut report: watch::Receiver<Report>,
+    latency: Histogram,
+) {
+    let mut pending: Option<(u64, Instant)> = None;
+    loop {
+        tokio::select! {
+            changed = generation.changed() => match changed {
+                Ok(()) => pending = Some((*generation.borrow_and_update(), Instant::now())),
+                Err(_) => return,
+            },
+            changed = report.changed() => if changed.is_err() { return },
+        }
+        let done = |of: u64| {
+            let report = report.borrow();
+            report.converged && report.generation >= of
+        };
+        if let Some((_, begun)) = pending.take_if(|(of, _)| done(*of)) {
+            latency.observe(begun.elapsed().as_secs_f64());
+        }
+    }
 }
 
 impl Collector for Figures {
@@ -190,5 +218,35 @@ fn with_status(cable: &Cable, connection: &Connection) -> CableStatus {
         remote_hostname,
         remote_endpoint_ip,
         status,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_plan_is_timed_until_the_kernel_is_what_that_plan_says() {
+        let mut registry = Registry::default();
+        let latency = Histogram::new([1.0]);
+        registry.register("seconds", "Seconds", latency.clone());
+        let counted = || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+            text.lines().find_map(|line| line.strip_prefix("seconds_count ")?.parse::<u64>().ok()).unwrap()
+        };
+        let (plan, generation) = watch::channel(1);
+        let earlier = Report { generation: 1, converged: true, ..Report::default() };
+        let (tell, report) = watch::channel(earlier.clone());
+        let timing = tokio::spawn(time_plans(generation, report, latency));
+        plan.send(2).unwrap();
+        tell.send(Report { taken: 1, ..earlier.clone() }).unwrap();
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert_eq!(counted(), 0);
+        tell.send(Report { generation: 2, ..earlier }).unwrap();
+        drop(tell);
+        timing.await.unwrap();
+        assert_eq!(counted(), 1);
     }
 }

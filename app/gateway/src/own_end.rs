@@ -6,6 +6,7 @@ use subm_api::endpoint::AddressField;
 use subm_api::{EndpointSpec, names};
 use subm_cable::{Local, driver};
 use subm_plan::HostFacts;
+use subm_sync::Takeover;
 use subm_types::{CableName, Endpoint, Epoch, Family, HostName, Planned, Problem};
 
 use crate::node::NodeSettings;
@@ -108,20 +109,22 @@ fn no_health_check_address(config: &Config) -> Problem {
     }
 }
 
-/// The epoch that our Endpoint carries: that of the newest Endpoint of this cluster if it is ours already, else the
-/// next one. A restart is no takeover.
+/// The epoch that our Endpoint carries: that of the latest takeover if it is ours already, at home or on the hub, else
+/// the next one. A restart is no takeover, and an Endpoint of ours that is not written on both sides yet is none either.
 pub(crate) fn epoch(
     ours: &CableName,
     hostname: &HostName,
     known: &[Endpoint],
-    highest: Option<Epoch>,
+    latest: Option<&Takeover>,
 ) -> Epoch {
-    let newest = newest(known);
-    let seen = newest.and_then(|endpoint| endpoint.epoch).max(highest).unwrap_or_default();
-    let is_ours = |endpoint: &Endpoint| {
-        endpoint.cable_name == *ours && endpoint.hostname == *hostname && endpoint.epoch == Some(seen)
-    };
-    if newest.is_some_and(is_ours) { seen } else { seen.next() }
+    let at_home = known
+        .iter()
+        .filter_map(|one| Some((one.epoch?, one.cable_name == *ours && one.hostname == *hostname)));
+    let latest = latest.map(|one| (one.epoch, one.cable_name == *ours && one.hostname == *hostname));
+    let takeovers: Vec<(Epoch, bool)> = at_home.chain(latest).collect();
+    let seen = takeovers.iter().map(|(epoch, _)| *epoch).max().unwrap_or_default();
+    let mut last = takeovers.iter().filter(|(epoch, _)| *epoch == seen).peekable();
+    if last.peek().is_some() && last.all(|(_, is_ours)| *is_ours) { seen } else { seen.next() }
 }
 
 /// The Endpoint that supersedes all others.

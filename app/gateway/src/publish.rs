@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use subm_api::{Gateway, GatewayStatus, check, keys, names};
+use subm_api::{Gateway, GatewayStatus, keys, names};
 use subm_kube::{ApiError, Key, Objects, Writer};
 use subm_runtime::Report;
 use subm_runtime::icmp::Probes;
@@ -16,13 +16,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::conditions::{Conditions, Surroundings};
+use crate::heartbeats::Heartbeats;
 use crate::metrics::Iterations;
 use crate::status::Sources;
 use crate::view::{Leadership, Outcome, View};
 
 /// COMPAT: a Gateway that was not written for three of these counts as dead.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-const STALE: Duration = Duration::from_secs(15);
 /// Changes that follow each other within this time are one write.
 const SETTLE: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ pub(crate) struct Publisher {
     conditions: Conditions,
     /// What was last written, without what changes all the time.
     written: Option<GatewayStatus>,
-    others: BTreeMap<Key, (String, Instant)>,
+    heartbeats: Heartbeats,
     begun: Instant,
     failing: bool,
 }
@@ -67,8 +67,8 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn new(writer: Writer, feeds: Feeds, iterations: Iterations) -> Self {
         let conditions = Conditions::default();
-        let (others, begun) = (BTreeMap::new(), Instant::now());
-        Self { writer, feeds, iterations, conditions, written: None, others, begun, failing: false }
+        let (heartbeats, begun) = (Heartbeats::default(), Instant::now());
+        Self { writer, feeds, iterations, conditions, written: None, heartbeats, begun, failing: false }
     }
 
     pub(crate) async fn run(mut self) {
@@ -94,6 +94,9 @@ impl Publisher {
         self.iterations.count();
         let written = self.write(hostname, status).await;
         let pause = if written.is_ok() { HEARTBEAT } else { RETRY };
+        if written.is_err() {
+            self.heartbeats.begin_anew();
+        }
         self.note(written, status);
         for gateway in self.dead(hostname) {
             remove(&self.writer, &gateway).await;
@@ -163,23 +166,15 @@ impl Publisher {
         Key::new(&self.writer.connection().namespace, names::gateway_object_name(&hostname.0))
     }
 
-    /// The objects of gateways that are gone, if it is up to us: those whose timestamp has not changed for long.
-    /// Clocks of other nodes do not matter.
+    /// The objects of gateways that are gone, if it is up to us.
     fn dead(&mut self, hostname: &HostName) -> Vec<Gateway> {
         let known = self.feeds.known.borrow().clone();
         let active = known.is_some_and(|known| known.view.leadership == Leadership::Ours);
         let own = names::gateway_object_name(&hostname.0);
-        let (now, before) = (Instant::now(), std::mem::take(&mut self.others));
-        let mut dead = Vec::new();
-        for (key, gateway) in self.feeds.gateways.borrow().all().iter().filter(|(key, _)| key.name != own) {
-            let stamp = check::annotation(&gateway.metadata, keys::UPDATE_TIMESTAMP).unwrap_or_default();
-            let since = before.get(key).filter(|(seen, _)| seen == stamp).map_or(now, |(_, since)| *since);
-            self.others.insert(key.clone(), (stamp.to_owned(), since));
-            if active && now.duration_since(since) > STALE {
-                dead.push(gateway.clone());
-            }
-        }
-        dead
+        let gateways = self.feeds.gateways.borrow();
+        let others = gateways.all().iter().filter(|(key, _)| key.name != own);
+        let dead = self.heartbeats.dead(others, Instant::now());
+        if active { dead } else { Vec::new() }
     }
 }
 

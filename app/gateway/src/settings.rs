@@ -66,7 +66,7 @@ impl HealthCheck {
 pub enum Task {
     /// Keep the cables.
     Run,
-    /// Keep everything as it is and say what would be done to the kernel.
+    /// Keep everything as it is, in the kernel and in every API, and say what an active gateway would do to the kernel.
     DryRun,
     /// Remove what was made.
     Uninstall,
@@ -317,7 +317,15 @@ impl Reader {
     fn task(&mut self, process: &ProcessSettings) -> Task {
         self.flag("SUBMARINER_HALT_ON_CERT_ERROR", process.halt_on_cert_error.as_deref());
         match self.flag("SUBMARINER_UNINSTALL", process.uninstall.as_deref()) {
-            Some(true) => Task::Uninstall,
+            Some(true) => {
+                if process.dry_run {
+                    self.wrong(
+                        "SUBMARINER_UNINSTALL",
+                        "cannot be told without being done; drop it or --dry-run",
+                    );
+                }
+                Task::Uninstall
+            }
             Some(false) | None if process.dry_run => Task::DryRun,
             Some(false) | None => Task::Run,
         }

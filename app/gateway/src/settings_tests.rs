@@ -94,6 +94,14 @@ fn zero_is_the_default_where_go_takes_it_so() {
 }
 
 #[test]
+fn nothing_is_uninstalled_by_a_dry_run() {
+    assert_eq!(with(&["--dry-run"]).unwrap().task, Task::DryRun);
+    assert_eq!(with(&["--uninstall=true"]).unwrap().task, Task::Uninstall);
+    let wrong = with(&["--dry-run", "--uninstall=true"]).unwrap_err();
+    assert!(wrong[0].contains("SUBMARINER_UNINSTALL") && wrong[0].contains("--dry-run"), "{wrong:?}");
+}
+
+#[test]
 fn secrets_are_found_where_they_are_mounted_and_never_printed() {
     let config = with(&[]).unwrap();
     let hub = config.hub.clone();

@@ -7,12 +7,13 @@ use subm_api::connection::{Connection, ConnectionStatus, LatencyRtt};
 use subm_api::duration::GoDuration;
 use subm_api::gateway::{GatewayStatus, HaStatus};
 use subm_cable::{Probed, State, Tunnel, driver};
+use subm_plan::StepFailure;
 use subm_probe::{Latency, Probe, Verdict};
 use subm_runtime::Report;
 use subm_runtime::icmp::Probes;
 use subm_types::{CableId, Problem};
 
-use crate::conditions::{Finding, Holds, Reasons, Surroundings};
+use crate::conditions::{Finding, Holds, Reasons, SHOWN, Surroundings};
 use crate::settings::HealthCheck;
 use crate::view::{Cables, Leadership, Outcome, View};
 
@@ -131,11 +132,18 @@ impl Sources<'_> {
             let problems = self.outcome.problems.iter();
             said.extend(problems.filter(|one| fatal(one.reason, &one.object)).map(ToString::to_string));
             said.extend(self.report.trouble.iter().map(ToString::to_string));
-            said.extend(
-                self.report.failures.iter().map(|failure| format!("{}: {}", failure.step, failure.reason)),
-            );
+            said.extend(self.failed_steps());
         }
         said.join("; ")
+    }
+
+    /// As many of the steps that fail as fit into an object.
+    fn failed_steps(&self) -> Vec<String> {
+        let failures = &self.report.failures;
+        let line = |failure: &StepFailure| format!("{}: {}", failure.step, failure.reason);
+        let mut lines: Vec<String> = failures.iter().take(SHOWN).map(line).collect();
+        lines.extend((failures.len() > SHOWN).then(|| format!("and {} more", failures.len() - SHOWN)));
+        lines
     }
 
     /// What a person should know.
@@ -169,9 +177,7 @@ impl Sources<'_> {
             return Finding::fails(KIND, "ForeignLink", what);
         }
         if !self.report.failures.is_empty() {
-            let lines =
-                self.report.failures.iter().map(|failure| format!("{}: {}", failure.step, failure.reason));
-            return Finding::fails(KIND, "StepsFailed", lines.collect::<Vec<_>>().join("\n"));
+            return Finding::fails(KIND, "StepsFailed", self.failed_steps().join("\n"));
         }
         match (&self.outcome.cables, self.report.generation) {
             (Cables::Hold, 0) => Finding::unknown(KIND, "NothingPlanned", "nothing is planned yet"),
@@ -205,7 +211,6 @@ fn latency(latency: Latency) -> LatencyRtt {
 mod tests {
     use std::collections::BTreeMap;
 
-    use subm_plan::StepFailure;
     use subm_probe::Moment;
     use subm_runtime::icmp::NoSocket;
     use subm_types::Family;
@@ -270,6 +275,21 @@ mod tests {
         assert!(failure(&view).contains("cable driver"), "{}", failure(&view));
         view.leadership = Leadership::Others;
         assert_eq!(failure(&view), "");
+    }
+
+    #[test]
+    fn thousands_of_failures_do_not_burst_the_object() {
+        let failure = |number| StepFailure { step: format!("step {number}"), reason: "refused".to_owned() };
+        let report = Report { failures: (0..5000).map(failure).collect(), ..Report::default() };
+        let view = active(vec![west()]);
+        let outcome = view.outcome();
+        let probes = Probes { at: seconds(1), paths: BTreeMap::new(), troubles: Vec::new() };
+        let sources = Sources { view: &view, outcome: &outcome, report: &report, probes: &probes };
+        let failure = sources.status().status_failure;
+        assert!(failure.len() < 1000 && failure.ends_with("and 4980 more"), "{failure}");
+        let findings = sources.findings(&Surroundings::default());
+        let told = findings.iter().find(|one| one.kind == "DataPathProgrammed").unwrap();
+        assert!(told.message.len() < 1000, "{}", told.message);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use subm_api::{Claims, ClusterSpec, EndpointSpec};
 use subm_cable::{CablePlan, Claim, GatewayView, Local};
 use subm_plan::{HostFacts, NodePlan};
-use subm_sync::{Publication, Published, PublishedEndpoint, Snapshot};
-use subm_types::{ClusterId, ClusterUid, Endpoint, Epoch, HostName, PerFamily, Planned, Problem};
+use subm_sync::{Publication, Published, PublishedEndpoint, Snapshot, Takeover};
+use subm_types::{ClusterId, ClusterUid, Endpoint, HostName, PerFamily, Planned, Problem};
 
 use crate::node::NodeSettings;
 use crate::own_end;
@@ -38,8 +38,8 @@ pub(crate) struct View {
     pub(crate) uid: Option<ClusterUid>,
     /// The objects at home, once every kind was listed in full.
     pub(crate) home: Option<Arc<Snapshot>>,
-    /// The highest epoch of any Endpoint of ours, here or on the hub.
-    pub(crate) highest_epoch: Option<Epoch>,
+    /// The takeover with the highest epoch, here or on the hub.
+    pub(crate) latest_takeover: Option<Takeover>,
     /// The lease.
     pub(crate) leadership: Leadership,
     /// What the kernel lacks.
@@ -103,7 +103,7 @@ impl View {
             node: None,
             uid: None,
             home: None,
-            highest_epoch: None,
+            latest_takeover: None,
             leadership: Leadership::default(),
             missing: Vec::new(),
             uplink: PerFamily::default(),
@@ -221,7 +221,7 @@ impl View {
             return Publication::Hold;
         };
         let name = subm_types::CableName(spec.cable_name.clone());
-        let epoch = own_end::epoch(&name, &node.hostname, &checked.own, self.highest_epoch);
+        let epoch = own_end::epoch(&name, &node.hostname, &checked.own, self.latest_takeover.as_ref());
         let texts = |nets: &[ipnet::IpNet]| nets.iter().map(ToString::to_string).collect();
         let cluster = ClusterSpec {
             cluster_id: self.config.cluster.to_string(),

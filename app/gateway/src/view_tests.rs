@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use subm_api::keys;
 use subm_plan::LinkFacts;
 use subm_probe::LeaseTiming;
-use subm_types::{Backend, IfName, Mtu};
+use subm_types::{Backend, Epoch, IfName, Mtu};
 
 use super::*;
 use crate::settings::{HealthCheck, Task};
@@ -93,6 +93,15 @@ pub(crate) fn active(endpoints: Vec<subm_api::Endpoint>) -> View {
     view
 }
 
+fn takeover(private: &str, host: &str, epoch: u64) -> Takeover {
+    let cable_name = format!("submariner-cable-east-{}", private.replace('.', "-"));
+    Takeover {
+        epoch: Epoch(epoch),
+        cable_name: subm_types::CableName(cable_name),
+        hostname: HostName(host.to_owned()),
+    }
+}
+
 fn published(view: &View) -> (Epoch, EndpointSpec) {
     match view.outcome().publication {
         Publication::Publish(published) => {
@@ -176,10 +185,21 @@ fn a_takeover_raises_the_epoch_and_a_restart_does_not() {
     let ours = endpoint("east", "gw-1", "172.18.0.2", 5);
     assert_eq!(published(&active(vec![others, ours.clone()])).0, Epoch(5));
     let mut view = active(vec![ours]);
-    view.highest_epoch = Some(Epoch(5));
+    view.latest_takeover = Some(takeover("172.18.0.2", "gw-1", 5));
     assert_eq!(published(&view).0, Epoch(5));
-    view.highest_epoch = Some(Epoch(8));
+    view.latest_takeover = Some(takeover("172.18.0.9", "gw-2", 8));
     assert_eq!(published(&view).0, Epoch(9));
+}
+
+#[test]
+fn an_endpoint_of_ours_that_only_the_hub_has_yet_is_no_new_takeover() {
+    let others = endpoint("east", "gw-2", "172.18.0.9", 4);
+    let mut view = active(vec![others]);
+    assert_eq!(published(&view).0, Epoch(5));
+    view.latest_takeover = Some(takeover("172.18.0.2", "gw-1", 5));
+    assert_eq!(published(&view).0, Epoch(5));
+    view.home = Some(home(vec![]));
+    assert_eq!(published(&view).0, Epoch(5));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use subm_cable::Tunnel;
 use subm_kube::{Access, Connection, News, Objects, Watch, Writer};
 use subm_probe::{Pace, Target};
 use subm_runtime::icmp::Prober;
-use subm_runtime::{Admin, Converger, Mode, Readiness, Report, Shutdown, Starting, Task};
+use subm_runtime::{Admin, Converger, Mode, Readiness, Shutdown, Starting, Task};
 use subm_sync::Publication;
 use subm_types::{CableId, HostName, Problem};
 use tokio::sync::{mpsc, watch};
@@ -23,7 +23,7 @@ use crate::home::MANAGER;
 use crate::input::Input;
 use crate::metrics::Iterations;
 use crate::publish::{Feeds, Known, Publisher};
-use crate::settings::{Config, HealthCheck, Task as Job};
+use crate::settings::{Config, Task as Job};
 use crate::view::{Cables, Leadership, View};
 use crate::{home, hub, kernel, metrics};
 
@@ -61,7 +61,7 @@ fn parts(
     config: &Config,
     converger: &Converger,
     inputs: &mpsc::Sender<Input>,
-) -> (Planner, [Task; 9]) {
+) -> (Planner, Vec<Task>) {
     let prober = Prober::start();
     let readiness = Readiness::default();
     let (known_sender, known) = watch::channel(None);
@@ -74,23 +74,30 @@ fn parts(
     let iterations = Iterations::default();
     let (admin, latency) = admin(config, &readiness, converger, (&feeds, &iterations));
     let publisher = Publisher::new(Writer::new(home, MANAGER), feeds.clone(), iterations);
-    let measured = (converger.clone(), feeds.report.clone());
+    let (generations, generation) = watch::channel(0);
     let (home, to_loop) = (|| (home.clone(), config.clone()), || (inputs.clone(), board.clone()));
-    let tasks = [
+    let mut tasks = vec![
         Task::spawn("facts", home::facts(converger.clone(), inputs.clone())),
         Task::spawn("node", home::node(home(), inputs.clone())),
-        Task::spawn("election", home::election(home(), hostname, to_loop())),
-        Task::spawn("hub", member(home(), wanted, to_loop())),
-        Task::spawn("gateways", gateway_objects(home().0, gateways_sender)),
-        Task::spawn("publish", publisher.run()),
-        Task::spawn("pod", home::label_pod(home(), active)),
-        Task::spawn("latency", measure(feeds.known, measured, latency)),
+        Task::spawn("latency", metrics::time_plans(generation, feeds.report, latency)),
         admin,
     ];
+    if config.task == Job::DryRun {
+        tasks.push(Task::spawn("onlooker", onlooker(home().0, to_loop())));
+    } else {
+        tasks.extend([
+            Task::spawn("election", home::election(home(), hostname, to_loop())),
+            Task::spawn("hub", member(home(), wanted, to_loop())),
+            Task::spawn("gateways", gateway_objects(home().0, gateways_sender)),
+            Task::spawn("publish", publisher.run()),
+            Task::spawn("pod", home::label_pod(home(), active)),
+        ]);
+    }
     let planner = Planner {
         starting: Some(readiness.wait_for("the first plan")),
         converger: converger.clone(),
         prober,
+        generations,
         known: known_sender,
         publication,
         names,
@@ -113,11 +120,23 @@ async fn member(
     }
 }
 
+/// Looks at home as if this gateway were the active one, and writes nothing.
+async fn onlooker(home: Connection, (inputs, board): (mpsc::Sender<Input>, Noticeboard)) {
+    let uid = home::identity(&home, &board).await;
+    for input in [Input::Uid(uid), Input::Leadership(Leadership::Ours)] {
+        if inputs.send(input).await.is_err() {
+            return;
+        }
+    }
+    hub::watch_home(&home, &inputs).await;
+}
+
 /// Hands what follows from the view to those who make it so.
 struct Planner {
     starting: Option<Starting>,
     converger: Converger,
     prober: Prober<CableId>,
+    generations: watch::Sender<u64>,
     known: watch::Sender<Option<Arc<Known>>>,
     publication: watch::Sender<Publication>,
     names: watch::Sender<Option<HostName>>,
@@ -130,11 +149,11 @@ impl Planner {
     fn publish(&mut self, view: &mut View) {
         let outcome = view.outcome();
         if let Some(plan) = outcome.node_plan() {
-            self.converger.set_plan(plan);
+            set(&self.generations, self.converger.set_plan(plan));
         }
         match &outcome.cables {
             Cables::Keep(plan) => {
-                self.prober.set_targets(targets(&plan.tunnels, view.config.health));
+                self.prober.set_targets(targets(&plan.tunnels, &view.config));
                 self.establish(&plan.tunnels);
             }
             Cables::HandOver => self.prober.set_targets(BTreeMap::new()),
@@ -171,8 +190,8 @@ fn set<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
     });
 }
 
-fn targets(tunnels: &BTreeMap<CableId, Tunnel>, health: Option<HealthCheck>) -> BTreeMap<CableId, Target> {
-    let Some(check) = health else { return BTreeMap::new() };
+fn targets(tunnels: &BTreeMap<CableId, Tunnel>, config: &Config) -> BTreeMap<CableId, Target> {
+    let Some(check) = config.health.filter(|_| config.task != Job::DryRun) else { return BTreeMap::new() };
     let target = |tunnel: &Tunnel| {
         let addresses = tunnel.probe?;
         Some(Target {
@@ -209,29 +228,4 @@ fn admin(
         .page("steps", move || steps.steps_text())
         .page("view", move || format!("{:#?}\n", *known.borrow()));
     (admin.serve(config.metrics_port), latency)
-}
-
-/// Times the way of each new plan into the kernel.
-async fn measure(
-    mut known: watch::Receiver<Option<Arc<Known>>>,
-    (converger, mut report): (Converger, watch::Receiver<Report>),
-    latency: Histogram,
-) {
-    let mut pending: Option<(String, tokio::time::Instant)> = None;
-    let mut last = String::new();
-    loop {
-        tokio::select! {
-            changed = known.changed() => if changed.is_err() { return },
-            changed = report.changed() => if changed.is_err() { return },
-        }
-        let plan = converger.plan_text();
-        if plan != last {
-            last.clone_from(&plan);
-            pending = Some((plan, tokio::time::Instant::now()));
-        }
-        let done = report.borrow_and_update().converged;
-        if let Some((_, begun)) = pending.take_if(|_| done) {
-            latency.observe(begun.elapsed().as_secs_f64());
-        }
-    }
 }

@@ -18,6 +18,6 @@ mod view;
 mod withdrawal;
 
 pub use change::{Change, Object, ObjectKind, ObjectRef, SyncPlan};
-pub use plan::{highest_epoch, plan};
+pub use plan::{latest_takeover, plan};
 pub use trust::HubTrust;
-pub use view::{Completeness, Own, Publication, Published, PublishedEndpoint, Snapshot};
+pub use view::{Completeness, Own, Publication, Published, PublishedEndpoint, Snapshot, Takeover};

@@ -1,11 +1,9 @@
 //! The whole decision.
 
-use subm_types::Epoch;
-
 use crate::change::SyncPlan;
 use crate::sides::Sides;
 use crate::trust::{HubTrust, judge, loss};
-use crate::view::{Completeness, Own, Publication, Snapshot};
+use crate::view::{Completeness, Own, Publication, Snapshot, Takeover};
 use crate::{own as ours, remote, withdrawal};
 
 /// Decides what to write and delete on the hub and at home.
@@ -43,7 +41,8 @@ pub fn plan(hub: &Snapshot, home: &Snapshot, own: &Own) -> SyncPlan {
     SyncPlan { marks: remote.marks, hub: ours.hub, home: home.collect(), problems, trust }
 }
 
-/// The highest epoch that any Endpoint of this cluster has, on the hub or at home: a takeover uses the next one.
-pub fn highest_epoch(hub: &Snapshot, home: &Snapshot, own: &Own) -> Option<Epoch> {
-    Sides::new(hub, home, own).highest_epoch()
+/// The takeover with the highest epoch that any Endpoint of this cluster has, on the hub or at home: another gateway
+/// uses the next epoch, the same one goes on with this.
+pub fn latest_takeover(hub: &Snapshot, home: &Snapshot, own: &Own) -> Option<Takeover> {
+    Sides::new(hub, home, own).latest_takeover()
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use subm_api::{Cluster, Endpoint, Kind, keys, names};
-use subm_types::{ClusterUid, Epoch};
+use subm_types::{CableName, ClusterUid, Epoch, HostName};
 
 use crate::object::{Synced, name_of, origin, uid_of};
-use crate::view::{Completeness, Own, Snapshot};
+use crate::view::{Completeness, Own, Snapshot, Takeover};
 
 pub(crate) type Named<'a, K> = BTreeMap<&'a str, &'a K>;
 
@@ -65,11 +65,18 @@ impl<'a> Sides<'a> {
         origin(object).is_none() && object.cluster_id() == self.own.cluster.as_str()
     }
 
-    /// The highest epoch of any Endpoint of ours, on either side.
-    pub(crate) fn highest_epoch(&self) -> Option<Epoch> {
+    /// The Endpoint of ours with the highest epoch, on either side.
+    pub(crate) fn latest_takeover(&self) -> Option<Takeover> {
         let hub = self.hub_endpoints.values().filter(|object| self.ours_on_hub(**object));
         let home = self.home_endpoints.values().filter(|object| self.ours_at_home(**object));
-        hub.chain(home).filter_map(|object| epoch_of(object)).max()
+        let takeover = |object: &&Endpoint| {
+            Some(Takeover {
+                epoch: epoch_of(object)?,
+                cable_name: CableName(object.spec.cable_name.clone()),
+                hostname: HostName(object.spec.hostname.clone()),
+            })
+        };
+        hub.chain(home).filter_map(takeover).max()
     }
 }
 

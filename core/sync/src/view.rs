@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use subm_api::{Cluster, ClusterSpec, Endpoint, EndpointSpec};
-use subm_types::{ClusterId, ClusterUid, Epoch};
+use subm_types::{CableName, ClusterId, ClusterUid, Epoch, HostName};
 
 /// Whether a snapshot is everything that there is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,8 +67,19 @@ pub struct Published {
 pub struct PublishedEndpoint {
     /// The Endpoint.
     pub spec: EndpointSpec,
-    /// The takeover that it stems from: higher than every earlier one, see [`crate::highest_epoch`].
+    /// The takeover that it stems from: higher than every earlier one, see [`crate::latest_takeover`].
     pub epoch: Epoch,
     /// More annotations with keys of `submariner.io`, for example announcements of keys.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// Which gateway took over, and with which epoch.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Takeover {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its end of the cables.
+    pub cable_name: CableName,
+    /// Its node.
+    pub hostname: HostName,
 }

@@ -10,7 +10,7 @@ use futures::future::{BoxFuture, Fuse, FusedFuture as _};
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use subm_api::names::cluster_object_name;
-use subm_sync::{Completeness, Own, Publication, Snapshot, SyncPlan, highest_epoch, plan};
+use subm_sync::{Completeness, Own, Publication, Snapshot, SyncPlan, latest_takeover, plan};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 use tracing::{debug, warn};
@@ -192,7 +192,7 @@ impl Syncer {
             problems,
             failures: self.told.hub_failures.iter().chain(&self.told.home_failures).cloned().collect(),
             settled: decided.is_settled() && home.completeness == Completeness::Complete,
-            highest_epoch: highest_epoch(hub, &home, own),
+            latest_takeover: latest_takeover(hub, &home, own),
         };
         self.tell.send_if_modified(|told| {
             let last_contact = told.last_contact;

@@ -152,7 +152,7 @@ pub(super) struct ProcessSettings {
     /// The cluster's API, where the pod's own credential is not to be used
     #[arg(long, env = "KUBECONFIG")]
     pub(super) kubeconfig: Option<PathBuf>,
-    /// Log what would be done to the kernel, and do not do it
+    /// Log what would be done to the kernel if this were the active gateway, and do nothing, there or in any API
     #[arg(long)]
     pub(super) dry_run: bool,
 }

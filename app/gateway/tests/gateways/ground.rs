@@ -112,8 +112,30 @@ impl Ground {
         self.prepare((cluster, cluster), 1, &annotations, |_| {})
     }
 
+    /// A gateway that only says what it would do, on this port.
+    pub(crate) fn gateway_that_only_looks(&self, cluster: &'static str, port: u16) -> Gateway {
+        let mut gateway = self.wired((cluster, cluster), 1, &json!({}), |_| {});
+        (gateway.config.task, gateway.config.metrics_port) = (Task::DryRun, port);
+        gateway.start();
+        gateway
+    }
+
+    /// A gateway that cannot say where the hub is.
+    pub(crate) fn gateway_without_hub(&self, cluster: &'static str) -> Gateway {
+        self.launch(cluster, cluster, 1, |hub| hub.ca = Some("no base64".to_owned()))
+    }
+
     /// Writes an Endpoint of a cluster that has no gateway here to the hub, as that member would.
     pub(crate) fn announce(&self, cluster: &str, host: u8, subnet: &str) {
+        Self::announce_to(&self.hub, BROKER, (cluster, host, subnet));
+    }
+
+    /// Writes the copy of such an Endpoint that a gateway made earlier.
+    pub(crate) fn copy_to(&self, home: &str, cluster: &str, host: u8, subnet: &str) {
+        Self::announce_to(self.home(home), HOME, (cluster, host, subnet));
+    }
+
+    fn announce_to(api: &ApiServer, namespace: &str, (cluster, host, subnet): (&str, u8, &str)) {
         let private = format!("172.31.0.{host}");
         let cable = format!("submariner-cable-{cluster}-172-31-0-{host}");
         let spec = json!({
@@ -121,7 +143,7 @@ impl Ground {
             "private_ip": private, "public_ip": "", "nat_enabled": false, "backend": "vxlan",
             "backend_config": {"udp-port": "4500"}
         });
-        let metadata = |name: &str| json!({"name": name, "namespace": BROKER, "labels": {"submariner-io/clusterID": cluster}});
+        let metadata = |name: &str| json!({"name": name, "namespace": namespace, "labels": {"submariner-io/clusterID": cluster}});
         let member = json!({
             "apiVersion": "submariner.io/v1", "kind": "Cluster", "metadata": metadata(cluster),
             "spec": {"cluster_id": cluster, "cluster_cidr": [subnet], "service_cidr": [], "global_cidr": []}
@@ -130,8 +152,8 @@ impl Ground {
             "apiVersion": "submariner.io/v1", "kind": "Endpoint",
             "metadata": metadata(&format!("{cluster}-{cable}")), "spec": spec
         });
-        self.hub.store().apply(member).unwrap();
-        self.hub.store().apply(endpoint).unwrap();
+        api.store().apply(member).unwrap();
+        api.store().apply(endpoint).unwrap();
     }
 
     /// A gateway of another cluster that calls itself so.
@@ -156,6 +178,21 @@ impl Ground {
         self.home("impostor").store().get("gateways.submariner.io", HOME, &format!("{cluster}-7"))
     }
 
+    /// Everything that a cluster's own gateways write at home, by resource.
+    pub(crate) fn written_at_home(&self, cluster: &str) -> Vec<Value> {
+        let store = self.home(cluster).store();
+        let node = format!("{cluster}-1");
+        let private = underlay_address(cluster, 1).to_string().replace('.', "-");
+        let endpoint = format!("{cluster}-submariner-cable-{cluster}-{private}");
+        let names = [
+            ("leases.coordination.k8s.io", "submariner-gateway-lock"),
+            ("gateways.submariner.io", node.as_str()),
+            ("endpoints.submariner.io", endpoint.as_str()),
+            ("clusters.submariner.io", cluster),
+        ];
+        names.into_iter().filter_map(|(resource, name)| store.get(resource, HOME, name)).collect()
+    }
+
     pub(crate) fn endpoint_on_hub(&self, cluster: &str, number: u8) -> Option<Value> {
         let private = underlay_address(cluster, number).to_string().replace('.', "-");
         let name = format!("{cluster}-submariner-cable-{cluster}-{private}");
@@ -173,6 +210,18 @@ impl Ground {
     }
 
     fn prepare(
+        &self,
+        (home, cluster): (&str, &'static str),
+        number: u8,
+        annotations: &Value,
+        adjust: impl FnOnce(&mut HubSettings),
+    ) -> Gateway {
+        let mut gateway = self.wired((home, cluster), number, annotations, adjust);
+        gateway.start();
+        gateway
+    }
+
+    fn wired(
         &self,
         (home, cluster): (&str, &'static str),
         number: u8,
@@ -199,9 +248,7 @@ impl Ground {
         };
         adjust(&mut hub);
         let config = config(cluster, &name, hub, file);
-        let mut gateway = Gateway { host, config, inside, running: None };
-        gateway.start();
-        gateway
+        Gateway { host, config, inside, running: None }
     }
 
     async fn wire(&self, name: &str, outside: Ipv4Addr, inside: Ipv4Addr) -> Host {
@@ -255,6 +302,20 @@ impl Gateway {
                 netlink.set_link_down("eth0").await.unwrap();
             }
         });
+    }
+
+    /// What a page of the admin endpoints says.
+    pub(crate) fn page(&self, path: &str) -> Option<String> {
+        use std::io::{Read as _, Write as _};
+        let (port, request) = (self.config.metrics_port, format!("GET {path} HTTP/1.0\r\n\r\n"));
+        let ask = move || {
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+            stream.write_all(request.as_bytes()).ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            Some(answer)
+        };
+        self.host.enter(ask).unwrap()
     }
 
     /// What the gateway owns in the kernel, as text.

@@ -199,3 +199,33 @@ fn a_hub_with_another_certificate_or_that_forbids_is_told_and_the_process_stays(
         assert!(lost.is_running());
     });
 }
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_changes_nothing() {
+    Ground::run(|ground| {
+        ground.copy_to("east", "north", 101, "10.101.0.0/16");
+        let east = ground.gateway_that_only_looks("east", 32780);
+        let said = eventually("the steps are told", || {
+            east.page("/debug/steps").filter(|said| said.contains("10.101.0.0/16"))
+        });
+        assert!(said.contains("ip link add vxlan-tunnel") && said.contains("0 steps taken"), "{said}");
+        assert!(east.page("/debug/plan").unwrap().contains("route 10.101.0.0/16"));
+        assert_eq!(east.kernel(), "");
+        assert_eq!(ground.written_at_home("east"), [Value::Null; 0]);
+        assert_eq!(ground.endpoint_on_hub("east", 1), None);
+    });
+}
+
+#[test]
+fn what_is_at_home_stands_while_nobody_can_say_where_the_hub_is() {
+    Ground::run(|ground| {
+        ground.copy_to("east", "north", 101, "10.101.0.0/16");
+        let east = ground.gateway_without_hub("east");
+        eventually("the cable is there", || east.kernel().contains("10.101.0.0/16").then_some(()));
+        let said = eventually("the setting is told", || {
+            condition(&ground.gateway_object("east", 1)?, "HubConnected")
+                .filter(|said| said.starts_with("False"))
+        });
+        assert!(said.contains("InvalidAccess"), "{said}");
+    });
+}

@@ -1,7 +1,7 @@
 //! What is published, taken over, replaced and withdrawn.
 
 use subm_api::keys;
-use subm_sync::{Completeness, HubTrust, Publication, Snapshot, highest_epoch, plan};
+use subm_sync::{Completeness, HubTrust, Publication, Snapshot, latest_takeover, plan};
 use subm_types::Epoch;
 
 use crate::model::{Member, Side, clusterset, endpoint_name, go_cluster, go_endpoint, settle_all};
@@ -124,7 +124,8 @@ fn a_deposed_gateway_neither_overwrites_nor_deletes() {
     assert!(plan.is_settled());
     assert_eq!(hub, before);
     assert_eq!(plan.problems[0].reason, "SupersededGateway");
-    assert_eq!(highest_epoch(&hub.snapshot(), &deposed.home.snapshot(), &deposed.own), Some(Epoch(2)));
+    let latest = latest_takeover(&hub.snapshot(), &deposed.home.snapshot(), &deposed.own);
+    assert_eq!(latest.map(|latest| latest.epoch), Some(Epoch(2)));
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use kube::Resource;
 use subm_api::{Cluster, Endpoint};
-use subm_sync::{Completeness, HubTrust, ObjectKind, ObjectRef, Own, Snapshot};
-use subm_types::{Epoch, Problem};
+use subm_sync::{Completeness, HubTrust, ObjectKind, ObjectRef, Own, Snapshot, Takeover};
+use subm_types::Problem;
 
 use super::batch::{Done, Id};
 use crate::{ApiError, Event, Key, Objects};
@@ -28,8 +28,8 @@ pub struct HubState {
     pub failures: Vec<ApiError>,
     /// Whether nothing is left to be written or deleted.
     pub settled: bool,
-    /// The highest epoch of any Endpoint of ours, on either side.
-    pub highest_epoch: Option<Epoch>,
+    /// The takeover with the highest epoch of any Endpoint of ours, on either side.
+    pub latest_takeover: Option<Takeover>,
 }
 
 /// One side.

@@ -99,7 +99,7 @@ async fn members_learn_of_each_other_and_of_changes() {
     let state = west.settled().await;
     assert_eq!((state.problems, state.failures), (vec![], vec![]));
     assert!(state.connected_since.is_some() && state.last_contact.is_some());
-    assert_eq!(state.highest_epoch, Some(Epoch(1)));
+    assert_eq!(state.latest_takeover.map(|latest| latest.epoch), Some(Epoch(1)));
 
     east.publish(7, 2);
     retry(async || (west.copies() == ["east-submariner-cable-east-10-0-0-7"]).then_some(())).await;
