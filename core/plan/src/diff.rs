@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use subm_types::IfName;
+use subm_types::{IfName, PublicKey};
 
 use crate::nft::{ElementsChange, Table};
 use crate::{
     Alteration, FdbEntry, Link, LinkKind, Neighbour, NodePlan, NodeState, RouteTarget, Step, Sysctl,
+    WireguardDevice, WireguardPeer,
 };
 
 /// The steps from a state to a plan: adds before deletes, links before what stands on them.
@@ -21,6 +22,7 @@ pub fn diff(state: &NodeState, plan: &NodePlan) -> Vec<Step> {
     change.add_addresses(&mut steps);
     change.delete_addresses(Last::Yes, &mut steps);
     change.sysctls(&mut steps);
+    change.set_wireguard(&mut steps);
     change.add_entries(&mut steps);
     steps.extend(plan.rules.difference(&state.own.rules).cloned().map(Step::AddRule));
     change.add_routes(&mut steps);
@@ -29,6 +31,7 @@ pub fn diff(state: &NodeState, plan: &NodePlan) -> Vec<Step> {
     change.delete_routes(&mut steps);
     steps.extend(extra(&state.own.rules, &plan.rules).cloned().map(Step::DeleteRule));
     change.delete_entries(&mut steps);
+    change.remove_wireguard(&mut steps);
     change.delete_addresses(Last::No, &mut steps);
     steps.extend(gone(state, plan).map(|name| Step::DeleteLink(name.clone())));
     if let (Some(table), None) = (&state.own.table, &plan.table) {
@@ -144,11 +147,51 @@ impl Change<'_> {
         }
     }
 
+    /// What stands of a WireGuard device that the plan has.
+    fn wireguard(&self, name: &IfName) -> Option<&WireguardDevice> {
+        self.state.own.wireguard.get(name).filter(|_| self.stands_on(name))
+    }
+
+    /// Peers that are new or differ. A network that moves from one peer to another is taken over by the one that
+    /// gets it, so it is never without a peer; peers that only lose networks come last, lest what they lose be
+    /// sent to nobody.
+    fn set_wireguard(&self, steps: &mut Vec<Step>) {
+        for (name, device) in &self.plan.wireguard {
+            let found = self.wireguard(name);
+            let same = |found: &&WireguardDevice| {
+                found.private_key == device.private_key && found.listen_port == device.listen_port
+            };
+            if found.filter(same).is_none() {
+                let key = device.private_key.clone();
+                steps.push(Step::SetWireguard(name.clone(), key, device.listen_port));
+            }
+            let before = |key| found.and_then(|found| found.peers.get(key));
+            let differs = |(key, peer): &(&PublicKey, &WireguardPeer)| before(key) != Some(peer);
+            let (less, rest): (Vec<_>, Vec<_>) = device.peers.iter().filter(differs).partition(|(key, peer)| {
+                before(key).is_some_and(|before| peer.allowed.iter().all(|net| before.allowed.contains_net(&net)))
+            });
+            let step = |(key, peer): (&PublicKey, &WireguardPeer)| Step::SetPeer(name.clone(), *key, peer.clone());
+            steps.extend(rest.into_iter().chain(less).map(step));
+        }
+    }
+
+    fn remove_wireguard(&self, steps: &mut Vec<Step>) {
+        for (name, found) in self.state.own.wireguard.iter().filter(|(name, _)| self.outlives(name)) {
+            match self.plan.wireguard.get(name) {
+                None => steps.push(Step::RemoveWireguard(name.clone())),
+                Some(device) => {
+                    let extra = found.peers.keys().filter(|key| !device.peers.contains_key(*key));
+                    steps.extend(extra.map(|key| Step::RemovePeer(name.clone(), *key)));
+                }
+            }
+        }
+    }
+
     /// The plan's forwarding entries as the kernel tells them: the device's own port is not named.
     fn fdb(&self) -> BTreeSet<FdbEntry> {
         let own_port = |dev: &IfName| match &self.plan.links.get(dev)?.kind {
             LinkKind::Vxlan(vxlan) => Some(vxlan.port),
-            LinkKind::Bridge => None,
+            LinkKind::Bridge | LinkKind::Tun | LinkKind::Veth(_) => None,
         };
         let normal = |entry: &FdbEntry| {
             let port = entry.port.filter(|port| Some(*port) != own_port(&entry.dev));

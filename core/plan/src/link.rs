@@ -23,6 +23,17 @@ pub enum LinkKind {
     Vxlan(Vxlan),
     /// A bridge.
     Bridge,
+    /// A TUN device that outlives whoever reads it, with offload headers (`IFF_VNET_HDR`).
+    Tun,
+    /// A pair of Ethernet devices; the other end is read where no TUN device can be opened.
+    Veth(Veth),
+}
+
+/// What a pair of Ethernet devices is told by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Veth {
+    /// The other end, in the same namespace. Neither end resolves addresses.
+    pub peer: IfName,
 }
 
 /// The attributes of a VXLAN device that cannot be changed once it exists (RFC 7348).
@@ -51,6 +62,8 @@ impl fmt::Display for Link {
                 }
             }
             LinkKind::Bridge => f.write_str("bridge")?,
+            LinkKind::Tun => f.write_str("tun vnet_hdr persist")?,
+            LinkKind::Veth(veth) => write!(f, "veth peer name {} noarp", veth.peer)?,
         }
         self.write_changeable(f)
     }

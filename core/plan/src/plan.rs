@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use subm_types::IfName;
 
 use crate::nft::Table;
-use crate::{FdbEntry, Flow, FlowRule, Link, Neighbour, Route, RouteKey, Rule, SysctlKey};
+use crate::{FdbEntry, Flow, FlowRule, Link, Neighbour, Route, RouteKey, Rule, SysctlKey, WireguardDevice};
 
 /// Everything that an owner wants on a node; what it owns there and is not in it goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct NodePlan {
     pub addresses: BTreeSet<(IfName, IpNet)>,
     /// Kernel parameters; on links that are not ours too.
     pub sysctls: BTreeMap<SysctlKey, u32>,
+    /// WireGuard devices on links of this plan.
+    pub wireguard: BTreeMap<IfName, WireguardDevice>,
     /// Forwarding entries on links of this plan.
     pub fdb: BTreeSet<FdbEntry>,
     /// Permanent neighbours on links of this plan.
@@ -72,6 +74,7 @@ impl NodePlan {
     pub fn merge(&mut self, other: Self) -> Result<(), Conflict> {
         agree(&self.links, &other.links, |name| format!("link {name}"))?;
         agree(&self.sysctls, &other.sysctls, |key| format!("sysctl {key}"))?;
+        agree(&self.wireguard, &other.wireguard, |name| format!("WireGuard device {name}"))?;
         agree(&self.routes, &other.routes, |key| format!("route {} table {}", key.dst, key.table))?;
         match (&mut self.table, other.table) {
             (Some(ours), Some(theirs)) => ours.merge(theirs)?,
@@ -80,6 +83,7 @@ impl NodePlan {
         }
         self.links.extend(other.links);
         self.sysctls.extend(other.sysctls);
+        self.wireguard.extend(other.wireguard);
         self.routes.extend(other.routes);
         self.addresses.extend(other.addresses);
         self.fdb.extend(other.fdb);
@@ -113,6 +117,12 @@ impl fmt::Display for NodePlan {
         }
         for (key, value) in &self.sysctls {
             writeln!(f, "sysctl {key} = {value}")?;
+        }
+        for (name, device) in &self.wireguard {
+            writeln!(f, "wireguard {name} listen-port {}", device.listen_port)?;
+            for (key, peer) in &device.peers {
+                writeln!(f, "peer {} {peer}", key.short())?;
+            }
         }
         for entry in &self.fdb {
             writeln!(f, "fdb {entry}")?;

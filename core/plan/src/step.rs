@@ -3,10 +3,10 @@
 use std::fmt;
 
 use ipnet::IpNet;
-use subm_types::{Family, IfName};
+use subm_types::{Family, IfName, PrivateKey, PublicKey};
 
 use crate::nft::{ElementsChange, Table, TableName};
-use crate::{FdbEntry, Flow, Link, Neighbour, Route, RouteKey, Rule, Sysctl};
+use crate::{FdbEntry, Flow, Link, Neighbour, Route, RouteKey, Rule, Sysctl, WireguardPeer};
 
 /// One change, complete in itself. Applying it twice is the same as applying it once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,14 @@ pub enum Step {
     DeleteAddress(IfName, IpNet),
     /// Writes a kernel parameter.
     SetSysctl(Sysctl),
+    /// Gives a link the WireGuard device with this key and port; one without peers where there is none yet.
+    SetWireguard(IfName, PrivateKey, u16),
+    /// Takes the WireGuard device from a link that stays.
+    RemoveWireguard(IfName),
+    /// Gives a WireGuard device a peer, or changes one. Networks that another peer has move.
+    SetPeer(IfName, PublicKey, WireguardPeer),
+    /// Takes a peer from a WireGuard device.
+    RemovePeer(IfName, PublicKey),
     /// Adds a forwarding entry.
     AddFdb(FdbEntry),
     /// Removes a forwarding entry.
@@ -84,6 +92,12 @@ impl fmt::Display for Step {
             Self::AddAddress(dev, net) => write!(f, "ip address add {net} dev {dev}"),
             Self::DeleteAddress(dev, net) => write!(f, "ip address delete {net} dev {dev}"),
             Self::SetSysctl(sysctl) => write!(f, "sysctl {sysctl}"),
+            Self::SetWireguard(dev, _, port) => {
+                write!(f, "wg set {dev} listen-port {port} private-key (hidden)")
+            }
+            Self::RemoveWireguard(dev) => write!(f, "wg set {dev} down"),
+            Self::SetPeer(dev, key, peer) => write!(f, "wg set {dev} peer {} {peer}", key.short()),
+            Self::RemovePeer(dev, key) => write!(f, "wg set {dev} peer {} remove", key.short()),
             Self::AddFdb(entry) => write!(f, "bridge fdb append {entry}"),
             Self::DeleteFdb(entry) => write!(f, "bridge fdb delete {entry}"),
             Self::SetNeighbour(Neighbour { dev, address, mac }) => {

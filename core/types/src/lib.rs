@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod endpoint;
 pub mod family;
 pub mod interface;
+pub mod key;
 pub mod problem;
 pub mod vtep;
 
@@ -16,5 +17,6 @@ pub use cluster::{ClusterId, ClusterUid, Epoch, HostName};
 pub use endpoint::{Backend, CableId, CableName, Endpoint};
 pub use family::{Family, PerFamily};
 pub use interface::{IfName, MacAddress, Mtu};
+pub use key::{InvalidKey, PresharedKey, PrivateKey, PublicKey};
 pub use problem::{Planned, Problem};
 pub use vtep::{CableVtep, tunnel_networks};

@@ -42,6 +42,7 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
 
 /// All that core/ may use from outside: data, its text forms, errors.
 const CORE_USES: &[&str] = &[
+    "base64",
     "ipnet",
     "jiff",
     "k8s-openapi",
@@ -51,6 +52,7 @@ const CORE_USES: &[&str] = &[
     "serde-saphyr",
     "serde_json",
     "thiserror",
+    "zeroize",
 ];
 
 /// Who may name a crate from outside. Crates that are not listed are free for shell/, app/, bin/, test/ and xtask.
