@@ -46,6 +46,7 @@ pub(crate) fn facts() -> HostFacts {
             .map(|(name, link)| (name.parse().unwrap(), link))
             .into(),
         default_route: PerFamily { v4: Some(IfName::constant("eth0")), v6: None },
+        tun: true,
         rp_filter_all: None,
         preferred_source: PerFamily::of(["172.18.0.2".parse().unwrap()]),
     }

@@ -63,7 +63,11 @@ const fn feature(capability: Capability) -> Option<Feature> {
         Capability::Nftables => Some(Feature::PacketFilter),
         Capability::Nat => Some(Feature::Nat),
         Capability::MssClamp => Some(Feature::MssClamp),
-        Capability::Bridge | Capability::Tun | Capability::Conntrack | Capability::UserNamespaces => None,
+        Capability::Bridge
+        | Capability::Tun
+        | Capability::Veth
+        | Capability::Conntrack
+        | Capability::UserNamespaces => None,
     }
 }
 

@@ -40,6 +40,7 @@ fn east() -> GatewayView {
         facts: HostFacts {
             links: links.map(|(name, link)| (name.parse().unwrap(), link)).into(),
             default_route: PerFamily { v4: Some(IfName::constant("eth0")), v6: None },
+            tun: true,
             rp_filter_all: Some(1),
             preferred_source: ips("172.18.0.2"),
         },

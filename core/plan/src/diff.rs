@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use subm_types::{IfName, PublicKey};
+use subm_types::IfName;
 
 use crate::nft::{ElementsChange, Table};
 use crate::{
@@ -165,13 +165,20 @@ impl Change<'_> {
                 let key = device.private_key.clone();
                 steps.push(Step::SetWireguard(name.clone(), key, device.listen_port));
             }
-            let before = |key| found.and_then(|found| found.peers.get(key));
-            let differs = |(key, peer): &(&PublicKey, &WireguardPeer)| before(key) != Some(peer);
-            let (less, rest): (Vec<_>, Vec<_>) = device.peers.iter().filter(differs).partition(|(key, peer)| {
-                before(key).is_some_and(|before| peer.allowed.iter().all(|net| before.allowed.contains_net(&net)))
-            });
-            let step = |(key, peer): (&PublicKey, &WireguardPeer)| Step::SetPeer(name.clone(), *key, peer.clone());
-            steps.extend(rest.into_iter().chain(less).map(step));
+            let (mut more, mut less) = (Vec::new(), Vec::new());
+            for (key, peer) in &device.peers {
+                let before = found.and_then(|found| found.peers.get(key));
+                if before == Some(peer) {
+                    continue;
+                }
+                let gains = |before: &WireguardPeer| {
+                    peer.allowed.iter().any(|net| !before.allowed.contains_net(&net))
+                };
+                let list = if before.is_none_or(gains) { &mut more } else { &mut less };
+                list.push(Step::SetPeer(name.clone(), *key, peer.clone()));
+            }
+            steps.append(&mut more);
+            steps.append(&mut less);
         }
     }
 

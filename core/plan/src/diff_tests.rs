@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use subm_types::{CidrSet, Family, IfName, MacAddress, Mtu};
+use subm_types::{CidrSet, Family, IfName, MacAddress, Mtu, PresharedKey, PrivateKey, PublicKey};
 
 use super::*;
 use crate::nft::{AddressTest, At, Chain, ChainName, Hook, HookType, Policy, Set, SetName, Side};
@@ -55,6 +55,7 @@ fn plan() -> NodePlan {
         links: BTreeMap::from([(dev.clone(), vxlan(100))]),
         addresses: BTreeSet::from([(dev.clone(), net("240.0.0.1/8"))]),
         sysctls: BTreeMap::from([(SysctlKey::RpFilter(dev.clone()), 2)]),
+        wireguard: BTreeMap::new(),
         fdb: BTreeSet::from([FdbEntry { dev: dev.clone(), mac, dst: ip("10.0.0.2"), port: None }]),
         neighbours: BTreeSet::from([Neighbour { dev: dev.clone(), address: ip("240.0.0.2"), mac }]),
         rules: BTreeSet::from([Rule {
@@ -245,4 +246,84 @@ fn parameter_of_an_absent_link_waits_for_the_link() {
     let mut state = NodeState::default();
     state.own.sysctls.insert(SysctlKey::RpFilter(name("eth0")), 1);
     assert_eq!(printed(&state, &wanted), "sysctl net.ipv4.conf.eth0.rp_filter = 2\n");
+}
+
+fn public(byte: u8) -> PublicKey {
+    PublicKey([byte; 32])
+}
+
+fn peer(last: u8, allowed: &str) -> WireguardPeer {
+    WireguardPeer {
+        preshared_key: Some(PresharedKey::new([9; 32])),
+        endpoint: format!("203.0.113.{last}:4500").parse().unwrap(),
+        allowed: allowed.split_whitespace().map(net).collect(),
+        keepalive: 10,
+    }
+}
+
+/// A plan with a WireGuard device and these peers.
+fn wireguard(peers: &[(u8, &str)]) -> NodePlan {
+    let dev = name("submariner");
+    let peers = peers.iter().map(|(number, allowed)| (public(*number), peer(*number, allowed)));
+    let device =
+        WireguardDevice { private_key: PrivateKey::new([7; 32]), listen_port: 4500, peers: peers.collect() };
+    NodePlan {
+        links: BTreeMap::from([(dev.clone(), Link { kind: LinkKind::Tun, mtu: Some(Mtu(1420)), mac: None })]),
+        wireguard: BTreeMap::from([(dev, device)]),
+        ..NodePlan::default()
+    }
+}
+
+fn steps(state: &NodeState, plan: &NodePlan) -> String {
+    diff(state, plan).iter().map(|step| format!("{step}\n")).collect()
+}
+
+#[test]
+fn a_wireguard_device_gets_its_key_before_its_peers_and_no_step_shows_a_secret() {
+    let plan = wireguard(&[(1, "10.1.0.0/16 fd01::/64"), (2, "10.2.0.0/16")]);
+    insta::assert_snapshot!(steps(&NodeState::default(), &plan), @r"
+    ip link add submariner type tun vnet_hdr persist mtu 1420 up
+    wg set submariner listen-port 4500 private-key (hidden)
+    wg set submariner peer AQEBAQEB endpoint 203.0.113.1:4500 allowed 10.1.0.0/16, fd01::/64 preshared keepalive 10
+    wg set submariner peer AgICAgIC endpoint 203.0.113.2:4500 allowed 10.2.0.0/16 preshared keepalive 10
+    ");
+    insta::assert_snapshot!(plan.to_string(), @r"
+    link submariner tun vnet_hdr persist mtu 1420 up
+    wireguard submariner listen-port 4500
+    peer AQEBAQEB endpoint 203.0.113.1:4500 allowed 10.1.0.0/16, fd01::/64 preshared keepalive 10
+    peer AgICAgIC endpoint 203.0.113.2:4500 allowed 10.2.0.0/16 preshared keepalive 10
+    ");
+    assert!(diff(&reached(&plan), &plan).is_empty());
+    let bytes = format!("{plan:?}{:?}", diff(&NodeState::default(), &plan));
+    assert!(!bytes.contains("7, 7, 7") && !bytes.contains("9, 9, 9"), "{bytes}");
+}
+
+#[test]
+fn a_network_moves_to_its_new_peer_before_the_old_one_loses_it() {
+    let before = wireguard(&[(1, "10.1.0.0/16 10.3.0.0/16"), (2, "10.2.0.0/16"), (4, "10.4.0.0/16")]);
+    let after = wireguard(&[(1, "10.1.0.0/16"), (2, "10.2.0.0/16 10.3.0.0/16"), (5, "10.4.0.0/16")]);
+    insta::assert_snapshot!(steps(&reached(&before), &after), @r"
+    wg set submariner peer AgICAgIC endpoint 203.0.113.2:4500 allowed 10.2.0.0/15 preshared keepalive 10
+    wg set submariner peer BQUFBQUF endpoint 203.0.113.5:4500 allowed 10.4.0.0/16 preshared keepalive 10
+    wg set submariner peer AQEBAQEB endpoint 203.0.113.1:4500 allowed 10.1.0.0/16 preshared keepalive 10
+    wg set submariner peer BAQEBAQE remove
+    ");
+}
+
+#[test]
+fn a_device_that_is_gone_or_whose_link_is_made_anew_is_set_up_whole() {
+    let plan = wireguard(&[(1, "10.1.0.0/16")]);
+    let mut dead = reached(&plan);
+    dead.own.wireguard.clear();
+    insta::assert_snapshot!(steps(&dead, &plan), @r"
+    wg set submariner listen-port 4500 private-key (hidden)
+    wg set submariner peer AQEBAQEB endpoint 203.0.113.1:4500 allowed 10.1.0.0/16 preshared keepalive 10
+    ");
+    let mut other = reached(&plan);
+    other.own.links.get_mut(&name("submariner")).unwrap().kind = LinkKind::Bridge;
+    assert_eq!(diff(&other, &plan).len(), 3);
+    let mut left = plan.clone();
+    left.wireguard.clear();
+    insta::assert_snapshot!(steps(&reached(&plan), &left), @"wg set submariner down");
+    insta::assert_snapshot!(steps(&reached(&plan), &NodePlan::default()), @"ip link delete submariner");
 }

@@ -34,6 +34,8 @@ pub struct HostFacts {
     pub links: BTreeMap<IfName, LinkFacts>,
     /// The interface of the default route with the lowest metric in the main table, per family.
     pub default_route: PerFamily<IfName>,
+    /// Whether TUN devices can be opened here.
+    pub tun: bool,
     /// `net.ipv4.conf.all.rp_filter`.
     pub rp_filter_all: Option<u32>,
     /// The address that the host sends from by its default route, per family: what Endpoints publish as private.

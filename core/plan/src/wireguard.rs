@@ -52,11 +52,7 @@ impl WireguardDevice {
     /// The device without peers.
     #[must_use]
     pub fn alone(&self) -> Self {
-        Self {
-            private_key: self.private_key.clone(),
-            listen_port: self.listen_port,
-            peers: BTreeMap::new(),
-        }
+        Self { private_key: self.private_key.clone(), listen_port: self.listen_port, peers: BTreeMap::new() }
     }
 
     /// Gives it a peer, or changes one. A network belongs to one peer only: it leaves the one that had it.

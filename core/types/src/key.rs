@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The length of every key, in bytes.
 pub const KEY_BYTES: usize = 32;
@@ -66,7 +66,7 @@ impl fmt::Debug for PublicKey {
 }
 
 /// A device's own secret. It is never printed, and wiped when it goes.
-#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKey([u8; KEY_BYTES]);
 
 impl PrivateKey {
@@ -86,6 +86,12 @@ impl PrivateKey {
     }
 }
 
+impl Drop for PrivateKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 impl FromStr for PrivateKey {
     type Err = InvalidKey;
 
@@ -101,20 +107,24 @@ impl fmt::Debug for PrivateKey {
 }
 
 /// A secret that both ends share beside their own. It is never printed, and wiped when it goes.
-#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PresharedKey([u8; KEY_BYTES]);
 
 impl PresharedKey {
     /// Takes the bytes of a key.
-    pub fn new(mut bytes: [u8; KEY_BYTES]) -> Self {
-        let key = Self(bytes);
-        bytes.zeroize();
-        key
+    pub const fn new(bytes: [u8; KEY_BYTES]) -> Self {
+        Self(bytes)
     }
 
     /// The bytes.
     pub const fn as_bytes(&self) -> &[u8; KEY_BYTES] {
         &self.0
+    }
+}
+
+impl Drop for PresharedKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

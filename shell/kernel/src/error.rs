@@ -26,6 +26,18 @@ pub enum KernelError {
         #[source]
         source: std::io::Error,
     },
+    /// A TUN device could not be opened or made.
+    #[error("{operation}: {source}")]
+    Tun {
+        /// What was asked for.
+        operation: &'static str,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// This version carries no WireGuard of its own.
+    #[error("link {0} cannot be a WireGuard device: this version has no WireGuard of its own")]
+    NoWireguard(IfName),
     /// The runtime that netlink sockets live on could not be made.
     #[error("make a runtime for netlink: {0}")]
     Runtime(#[source] std::io::Error),
@@ -57,9 +69,12 @@ impl KernelError {
         match self {
             Self::Netlink { source, .. } => source.is_busy() || source.is_try_again() || source.is_timeout(),
             Self::NoLink(_) => true,
-            Self::Sysctl { .. } | Self::Runtime(_) | Self::ForeignLink { .. } | Self::ForeignRoute(_) => {
-                false
-            }
+            Self::Sysctl { .. }
+            | Self::Tun { .. }
+            | Self::NoWireguard(_)
+            | Self::Runtime(_)
+            | Self::ForeignLink { .. }
+            | Self::ForeignRoute(_) => false,
         }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) fn gather(cache: &Cache) -> HostFacts {
     HostFacts {
         links: cache.links.iter().flatten().filter_map(named).collect(),
         default_route: defaults.link,
+        tun: cache.tun,
         rp_filter_all: sysctls::read("net/ipv4/conf/all/rp_filter"),
         preferred_source: defaults.source,
     }

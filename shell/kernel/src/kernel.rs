@@ -19,7 +19,7 @@ use crate::netlink::Netlink;
 use crate::nft::TableRecord;
 use crate::routes::RouteRecord;
 use crate::watcher::{Wake, Watcher};
-use crate::{KernelError, addresses, conntrack, links, neighbours, nft, routes, rules, sysctls};
+use crate::{KernelError, addresses, conntrack, links, neighbours, nft, routes, rules, sysctls, tun};
 
 /// Everything is read again after this long, whatever the notifications said.
 const FULL: Duration = Duration::from_secs(30);
@@ -53,6 +53,8 @@ pub(crate) struct Cache {
     rules: Option<Vec<Rule>>,
     routes: Option<Vec<RouteRecord>>,
     pub(crate) defaults: Option<Defaults>,
+    /// Whether TUN devices can be opened.
+    pub(crate) tun: bool,
     table: Option<(u32, Option<TableRecord>)>,
 }
 
@@ -127,7 +129,8 @@ impl Kernel {
         }
         let full = self.cache.since.is_none_or(|since| since.elapsed() >= FULL);
         if full {
-            self.cache = Cache { since: Some(Instant::now()), ..Cache::default() };
+            self.cache =
+                Cache { since: Some(Instant::now()), tun: tun::openable().is_ok(), ..Cache::default() };
         }
         for kind in freshness::drain(&self.events, &mut self.interest) {
             self.cache.forget(kind);
@@ -235,7 +238,7 @@ impl Kernel {
             if decoded.altered {
                 state.altered.insert(Alteration::Link(name.clone()));
             }
-            if !link.up {
+            if decoded.down {
                 state.altered.insert(Alteration::Down(name.clone()));
             }
             let found = subm_plan::Link { kind: decoded.kind, mtu: link.mtu, mac: link.mac };

@@ -20,6 +20,7 @@ mod routes;
 mod rules;
 mod steps;
 mod sysctls;
+mod tun;
 mod watcher;
 
 pub use error::KernelError;

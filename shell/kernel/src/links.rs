@@ -6,18 +6,21 @@ use nlink::netlink::messages::LinkMessage;
 use nlink::netlink::types::link::IfInfoMsg;
 use nlink::netlink::{AttrIter, FromNetlink, MessageBuilder, NlMsgType};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use subm_plan::{Link, LinkKind, Scope, Vxlan};
+use subm_plan::{Link, LinkKind, Scope, Veth, Vxlan};
 use subm_types::{IfName, MacAddress, Mtu};
 
 use crate::KernelError;
 use crate::error::Holder;
 use crate::netlink::{self, CREATE, EXCLUSIVE, Netlink};
+use crate::tun::Tun;
 
 /// `IFLA_*` (`linux/if_link.h`).
 mod attribute {
     pub(super) const ADDRESS: u16 = 1;
     pub(super) const IFNAME: u16 = 3;
     pub(super) const MTU: u16 = 4;
+    /// `VETH_INFO_PEER`.
+    pub(super) const VETH_PEER: u16 = 1;
     pub(super) const LINKINFO: u16 = 18;
     pub(super) const IFALIAS: u16 = 20;
     pub(super) const GROUP: u16 = 27;
@@ -41,10 +44,21 @@ mod vxlan {
     pub(super) const COLLECT_METADATA: u16 = 25;
 }
 
+/// `IFLA_TUN_*`.
+mod tun {
+    pub(super) const TYPE: u16 = 3;
+    pub(super) const PERSIST: u16 = 6;
+    pub(super) const MULTI_QUEUE: u16 = 7;
+    /// `IFF_TUN` (`linux/if_tun.h`).
+    pub(super) const TUN: u8 = 1;
+}
+
 /// `RTEXT_FILTER_SKIP_STATS`: counters cost more than everything else of a link.
 const SKIP_STATS: u32 = 8;
 /// `IFF_UP`.
 const UP: u32 = 1;
+/// `IFF_NOARP`.
+const NO_ARP: u32 = 0x80;
 
 /// A link as the kernel tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +66,10 @@ pub(crate) struct LinkRecord {
     pub(crate) index: u32,
     pub(crate) name: String,
     pub(crate) up: bool,
+    /// Whether it resolves no addresses.
+    no_arp: bool,
+    /// The index of the link below it, or of its other end.
+    beside: Option<u32>,
     pub(crate) mtu: Option<Mtu>,
     pub(crate) mac: Option<MacAddress>,
     pub(crate) alias: Option<String>,
@@ -66,6 +84,14 @@ pub(crate) struct Decoded {
     pub(crate) kind: LinkKind,
     /// It has attributes that no plan gives.
     pub(crate) altered: bool,
+    /// Its state, or that of its other end, is not what every link of ours has.
+    pub(crate) down: bool,
+}
+
+impl Decoded {
+    const fn of(kind: LinkKind) -> Self {
+        Self { kind, altered: false, down: false }
+    }
 }
 
 impl LinkRecord {
@@ -77,6 +103,8 @@ impl LinkRecord {
             index: message.ifindex(),
             name: message.name()?.to_owned(),
             up: message.is_up(),
+            no_arp: message.flags() & NO_ARP != 0,
+            beside: message.link(),
             mtu: message.mtu().map(Mtu),
             mac,
             alias: message.alias().filter(|alias| !alias.is_empty()).map(str::to_owned),
@@ -97,17 +125,51 @@ impl LinkRecord {
 
     /// What it is; a kind that no plan can say is a bridge that was altered, so that it is made anew.
     pub(crate) fn decode(&self, links: &[Self]) -> Decoded {
-        match self.kind.as_str() {
+        let decoded = match self.kind.as_str() {
             "vxlan" => decode_vxlan(&self.data, links),
-            "bridge" => Decoded { kind: LinkKind::Bridge, altered: false },
-            _ => Decoded { kind: LinkKind::Bridge, altered: true },
-        }
+            "bridge" => Decoded::of(LinkKind::Bridge),
+            "tun" => decode_tun(&self.data),
+            "veth" => self.decode_veth(links),
+            _ => Decoded { altered: true, ..Decoded::of(LinkKind::Bridge) },
+        };
+        Decoded { down: decoded.down || !self.up, ..decoded }
+    }
+
+    /// Whatever is not one of a pair in this namespace is a bridge that was altered.
+    fn decode_veth(&self, links: &[Self]) -> Decoded {
+        let other = self.other_end(links).and_then(|other| Some((other.name.parse().ok()?, other)));
+        let Some((peer, other)) = other else {
+            return Decoded { altered: true, ..Decoded::of(LinkKind::Bridge) };
+        };
+        let down = !(other.up && self.no_arp && other.no_arp) || self.mtu != other.mtu;
+        Decoded { down, ..Decoded::of(LinkKind::Veth(Veth { peer })) }
+    }
+
+    fn other_end<'a>(&self, links: &'a [Self]) -> Option<&'a Self> {
+        links.iter().find(|link| {
+            link.kind == self.kind && self.beside == Some(link.index) && link.beside == Some(self.index)
+        })
     }
 }
 
 /// The group of an owner's links. KERNEL: unlike the alias it is given in the very request that makes the link.
 fn group(scope: &Scope) -> u32 {
     0x7375_6200 | u32::from(scope.protocol.0)
+}
+
+/// KERNEL: whether there are offload headers is up to whoever opens the device; how many queues it may have is not.
+fn decode_tun(data: &[u8]) -> Decoded {
+    let (mut tun, mut persistent, mut queues) = (false, false, false);
+    for (kind, bytes) in AttrIter::new(data) {
+        let value = bytes.first().copied().unwrap_or(0);
+        match kind {
+            tun::TYPE => tun = value == tun::TUN,
+            tun::PERSIST => persistent = value != 0,
+            tun::MULTI_QUEUE => queues = value != 0,
+            _ => {}
+        }
+    }
+    Decoded { altered: !(tun && persistent) || queues, ..Decoded::of(LinkKind::Tun) }
 }
 
 fn decode_vxlan(data: &[u8], links: &[LinkRecord]) -> Decoded {
@@ -141,7 +203,7 @@ fn decode_vxlan(data: &[u8], links: &[LinkRecord]) -> Decoded {
     found.local = found.local.filter(|local| !local.is_unspecified());
     let over_ipv6 = matches!(found.local, Some(IpAddr::V6(_)));
     altered |= zero_tx != over_ipv6 || zero_rx != over_ipv6;
-    Decoded { kind: LinkKind::Vxlan(found), altered }
+    Decoded { altered, ..Decoded::of(LinkKind::Vxlan(found)) }
 }
 
 pub(crate) fn list(netlink: &Netlink) -> Result<Vec<LinkRecord>, KernelError> {
@@ -192,6 +254,25 @@ pub(crate) fn create(
         }
         remove(netlink, standing.index)?;
     }
+    if link.kind == LinkKind::Tun {
+        let tun = Tun::make(name)?;
+        let links = list(netlink)?;
+        let made = by_name(&links, name).ok_or_else(|| KernelError::NoLink(name.clone()))?;
+        change(netlink, scope, made, link)?;
+        return tun.persist();
+    }
+    send_new(netlink, scope, (name, link), &links)?;
+    let links = list(netlink)?;
+    let made = by_name(&links, name).ok_or_else(|| KernelError::NoLink(name.clone()))?;
+    change(netlink, scope, made, link)
+}
+
+fn send_new(
+    netlink: &Netlink,
+    scope: &Scope,
+    (name, link): (&IfName, &Link),
+    links: &[LinkRecord],
+) -> Result<(), KernelError> {
     let mut request = netlink::change(NlMsgType::RTM_NEWLINK, CREATE | EXCLUSIVE);
     request.append(&IfInfoMsg::new());
     request.append_attr_str(attribute::IFNAME, name.as_str());
@@ -201,15 +282,27 @@ pub(crate) fn create(
     match &link.kind {
         LinkKind::Bridge => request.append_attr_str(attribute::INFO_KIND, "bridge"),
         LinkKind::Vxlan(vxlan) => {
-            let dev = vxlan.dev.as_ref().map(|dev| index(&links, dev)).transpose()?;
+            let dev = vxlan.dev.as_ref().map(|dev| index(links, dev)).transpose()?;
             append_vxlan(&mut request, vxlan, dev);
         }
+        LinkKind::Veth(veth) => append_veth(&mut request, scope, veth, link.mtu),
+        // KERNEL: rtnetlink makes no TUN devices.
+        LinkKind::Tun => return Err(KernelError::NoLink(name.clone())),
     }
     request.nest_end(info);
-    netlink.send(&request).map_err(KernelError::netlink("make the link"))?;
-    let links = list(netlink)?;
-    let made = by_name(&links, name).ok_or_else(|| KernelError::NoLink(name.clone()))?;
-    change(netlink, scope, made, link)
+    netlink.send(&request).map_err(KernelError::netlink("make the link"))
+}
+
+fn append_veth(request: &mut MessageBuilder, scope: &Scope, veth: &Veth, mtu: Option<Mtu>) {
+    request.append_attr_str(attribute::INFO_KIND, "veth");
+    let data = request.nest_start(attribute::INFO_DATA);
+    let peer = request.nest_start(attribute::VETH_PEER);
+    request.append(&IfInfoMsg::new());
+    request.append_attr_str(attribute::IFNAME, veth.peer.as_str());
+    request.append_attr_u32(attribute::GROUP, group(scope));
+    append_changeable(request, mtu, None);
+    request.nest_end(peer);
+    request.nest_end(data);
 }
 
 fn append_vxlan(request: &mut MessageBuilder, wanted: &Vxlan, dev: Option<u32>) {
@@ -246,13 +339,36 @@ fn append_changeable(request: &mut MessageBuilder, mtu: Option<Mtu>, mac: Option
 /// Gives a link what it lacks. KERNEL: an address that is set, be it the same, costs the link its neighbours
 /// (`every_edit_is_seen_and_undone`).
 fn change(netlink: &Netlink, scope: &Scope, standing: &LinkRecord, link: &Link) -> Result<(), KernelError> {
+    let flags = match &link.kind {
+        LinkKind::Veth(veth) => {
+            change_other_end(netlink, scope, veth, link.mtu)?;
+            UP | NO_ARP
+        }
+        LinkKind::Vxlan(_) | LinkKind::Bridge | LinkKind::Tun => UP,
+    };
     let mut request = netlink::change(NlMsgType::RTM_NEWLINK, 0);
-    request.append(&header(standing.index, UP));
+    request.append(&header(standing.index, flags));
     let mtu = link.mtu.filter(|_| link.mtu != standing.mtu);
     let mac = link.mac.filter(|_| link.mac != standing.mac);
     append_changeable(&mut request, mtu, mac);
     request.append_attr_str(attribute::IFALIAS, &scope.owner.alias());
     netlink.send(&request).map_err(KernelError::netlink("set the link"))
+}
+
+/// KERNEL: neither end asks for hardware addresses: with IFF_NOARP frames carry the sender's own, which the other
+/// end's network stack takes for somebody else's, so that only who reads the raw frames gets them.
+fn change_other_end(
+    netlink: &Netlink,
+    scope: &Scope,
+    veth: &Veth,
+    mtu: Option<Mtu>,
+) -> Result<(), KernelError> {
+    let other = index(&list(netlink)?, &veth.peer)?;
+    let mut request = netlink::change(NlMsgType::RTM_NEWLINK, 0);
+    request.append(&header(other, UP | NO_ARP));
+    append_changeable(&mut request, mtu, None);
+    request.append_attr_str(attribute::IFALIAS, &scope.owner.alias());
+    netlink.send(&request).map_err(KernelError::netlink("set the link's other end"))
 }
 
 fn header(index: u32, up: u32) -> IfInfoMsg {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::OpenOptions;
 
 use nlink::netlink::NlMsgType;
 use nlink::netlink::types::link::IfInfoMsg;
@@ -13,7 +12,7 @@ use subm_plan::nft::{
 use subm_types::{Family, IfName};
 
 use crate::netlink::{self, CREATE, EXCLUSIVE};
-use crate::{Kernel, conntrack, nft};
+use crate::{Kernel, conntrack, nft, tun};
 
 /// Something that a kernel may or may not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +29,8 @@ pub enum Capability {
     Bridge,
     /// TUN devices.
     Tun,
+    /// Pairs of Ethernet devices.
+    Veth,
     /// Listing tracked flows.
     Conntrack,
     /// User namespaces for ordinary users.
@@ -38,13 +39,14 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Nftables,
         Self::Nat,
         Self::MssClamp,
         Self::Vxlan,
         Self::Bridge,
         Self::Tun,
+        Self::Veth,
         Self::Conntrack,
         Self::UserNamespaces,
     ];
@@ -59,6 +61,7 @@ impl Capability {
             Self::Vxlan => "CONFIG_VXLAN",
             Self::Bridge => "CONFIG_BRIDGE",
             Self::Tun => "CONFIG_TUN",
+            Self::Veth => "CONFIG_VETH",
             Self::Conntrack => "CONFIG_NF_CONNTRACK, CONFIG_NF_CT_NETLINK",
             Self::UserNamespaces => "CONFIG_USER_NS",
         }
@@ -79,6 +82,7 @@ impl fmt::Display for Capability {
             Self::Vxlan => "VXLAN",
             Self::Bridge => "bridges",
             Self::Tun => "TUN devices",
+            Self::Veth => "pairs of Ethernet devices (veth)",
             Self::Conntrack => "listing of tracked flows",
             Self::UserNamespaces => "user namespaces",
         })
@@ -151,6 +155,7 @@ impl Kernel {
                 Capability::Vxlan => self.probe_link("vxlan"),
                 Capability::Bridge => self.probe_link("bridge"),
                 Capability::Tun => probe_tun(),
+                Capability::Veth => self.probe_link("veth"),
                 Capability::Conntrack => self.probe_conntrack(),
                 Capability::UserNamespaces => probe_user_namespaces(),
             };
@@ -202,8 +207,7 @@ impl Kernel {
 }
 
 fn probe_tun() -> Option<Lack> {
-    let opened = OpenOptions::new().read(true).write(true).open("/dev/net/tun");
-    opened.err().map(|error| Lack::Absent(format!("/dev/net/tun: {error}")))
+    tun::openable().err().map(|error| Lack::Absent(error.to_string()))
 }
 
 fn probe_user_namespaces() -> Option<Lack> {

@@ -30,6 +30,8 @@ fn remedy(step: &Step, error: &KernelError) -> Option<String> {
         let capability = match link.kind {
             LinkKind::Vxlan(_) => Capability::Vxlan,
             LinkKind::Bridge => Capability::Bridge,
+            LinkKind::Tun => Capability::Tun,
+            LinkKind::Veth(_) => Capability::Veth,
         };
         return Some(capability.remedy());
     }
@@ -58,6 +60,10 @@ impl Kernel {
                 self.off(dev, |netlink, index| addresses::delete(netlink, dev, index, net))
             }
             Step::SetSysctl(sysctl) => sysctls::write(&sysctl.key.path(), sysctl.value),
+            Step::SetWireguard(dev, ..) | Step::SetPeer(dev, ..) => {
+                Err(KernelError::NoWireguard(dev.clone()))
+            }
+            Step::RemoveWireguard(_) | Step::RemovePeer(..) => Ok(()),
             Step::AddFdb(entry) => {
                 self.on(&entry.dev, |netlink, index| neighbours::add_fdb(netlink, index, entry))
             }

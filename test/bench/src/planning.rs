@@ -119,6 +119,7 @@ fn facts(address: &str, cni: &str) -> Result<HostFacts> {
     Ok(HostFacts {
         links: BTreeMap::from([(uplink.clone(), link(2, address)?), (bridge, link(3, cni)?)]),
         default_route: PerFamily { v4: Some(uplink), v6: None },
+        tun: true,
         rp_filter_all: Some(1),
         preferred_source: PerFamily::of([net.addr()]),
     })

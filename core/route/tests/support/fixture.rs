@@ -69,6 +69,7 @@ pub fn host(address: &str, cni: &str) -> HostFacts {
     HostFacts {
         links: BTreeMap::from([(link("eth0"), interface(2, address)), (link("cni0"), interface(3, cni))]),
         default_route: PerFamily { v4: Some(link("eth0")), v6: None },
+        tun: true,
         rp_filter_all: Some(0),
         preferred_source: PerFamily::default(),
     }

@@ -13,6 +13,8 @@ pub enum ObjectKind {
     Address,
     /// A kernel parameter.
     Sysctl,
+    /// A WireGuard device or a peer of one.
+    Wireguard,
     /// A forwarding entry.
     Fdb,
     /// A neighbour.
@@ -29,10 +31,11 @@ pub enum ObjectKind {
 
 impl ObjectKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Link,
         Self::Address,
         Self::Sysctl,
+        Self::Wireguard,
         Self::Fdb,
         Self::Neighbour,
         Self::Route,
@@ -47,6 +50,9 @@ impl ObjectKind {
             Step::CreateLink(..) | Step::SetLink(..) | Step::DeleteLink(_) => Self::Link,
             Step::AddAddress(..) | Step::DeleteAddress(..) => Self::Address,
             Step::SetSysctl(_) => Self::Sysctl,
+            Step::SetWireguard(..) | Step::RemoveWireguard(_) | Step::SetPeer(..) | Step::RemovePeer(..) => {
+                Self::Wireguard
+            }
             Step::AddFdb(_) | Step::DeleteFdb(_) => Self::Fdb,
             Step::SetNeighbour(_) | Step::DeleteNeighbour(_) => Self::Neighbour,
             Step::SetRoute(..) | Step::DeleteRoute(..) => Self::Route,
@@ -62,6 +68,7 @@ impl ObjectKind {
             Self::Link => "link",
             Self::Address => "address",
             Self::Sysctl => "sysctl",
+            Self::Wireguard => "wireguard",
             Self::Fdb => "fdb",
             Self::Neighbour => "neighbour",
             Self::Route => "route",
