@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
 use subm_api::{ClusterSpec, EndpointSpec, check, keys};
+use subm_cable::WireguardKeys;
 use subm_kube::Event;
 use subm_plan::HostFacts;
 use subm_runtime::Dirty;
@@ -29,6 +30,8 @@ pub(crate) enum Input {
     LatestTakeover(Option<Takeover>),
     /// The lease.
     Leadership(Leadership),
+    /// The keys of WireGuard cables.
+    Keys(Box<WireguardKeys>),
     /// What the kernel lacks.
     Missing(Vec<Problem>),
 }
@@ -48,6 +51,7 @@ impl subm_runtime::View for View {
             Input::Home(home) => self.home_changed(home),
             Input::LatestTakeover(latest) => set(&mut self.latest_takeover, latest),
             Input::Leadership(leadership) => set(&mut self.leadership, leadership),
+            Input::Keys(keys) => set(&mut self.wireguard, Some(*keys)),
             Input::Missing(missing) => set(&mut self.missing, missing),
         }
     }

@@ -3,12 +3,12 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use subm_kernel::{Capability, Kernel, KernelError};
-use subm_plan::{Applied, HostFacts, NodePlan, NodeState, Scope, Step, World};
+use subm_kernel::{Capability, Kernel, KernelError, Lack};
+use subm_plan::{Applied, Evidence, HostFacts, NodePlan, NodeState, Scope, Step, World};
 use subm_runtime::converger::Settings;
 use subm_runtime::{Converger, Mode};
-use subm_types::Problem;
-use tokio::sync::mpsc;
+use subm_types::{Backend, Problem};
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use crate::input::Input;
@@ -16,14 +16,24 @@ use crate::input::Input;
 /// What is missing may come: somebody loads a module.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
+/// Where the thread leaves what it sees.
+#[derive(Debug, Clone)]
+pub(crate) struct Feeds {
+    /// To the view.
+    pub(crate) inputs: mpsc::Sender<Input>,
+    /// What cables tell of themselves.
+    pub(crate) evidence: watch::Sender<Evidence>,
+}
+
 /// Starts the thread in the network namespace of the caller.
-pub(crate) fn start(mode: Mode, inputs: mpsc::Sender<Input>) -> io::Result<Converger> {
+pub(crate) fn start(mode: Mode, driver: Backend, feeds: Feeds) -> io::Result<Converger> {
     let scope = Scope::gateway();
     let watched = scope.clone();
     let settings = Settings { mode, ..Settings::new(scope) };
     Converger::start(settings, move |waker| {
         let kernel = Kernel::watched(&watched, move |_| waker.wake())?;
-        let mut asked = Asked { kernel, inputs: inputs.clone(), missing: Vec::new(), at: Instant::now() };
+        let (feeds, driver) = (feeds.clone(), driver.clone());
+        let mut asked = Asked { kernel, driver, feeds, missing: Vec::new(), at: Instant::now() };
         asked.ask();
         Ok::<_, KernelError>(asked)
     })
@@ -32,7 +42,8 @@ pub(crate) fn start(mode: Mode, inputs: mpsc::Sender<Input>) -> io::Result<Conve
 /// A kernel that was asked what it can do, and is asked again while it lacks something.
 struct Asked {
     kernel: Kernel,
-    inputs: mpsc::Sender<Input>,
+    driver: Backend,
+    feeds: Feeds,
     missing: Vec<Problem>,
     at: Instant,
 }
@@ -40,29 +51,33 @@ struct Asked {
 impl Asked {
     fn ask(&mut self) {
         self.at = Instant::now();
-        let missing = missing(&self.kernel);
+        let missing = missing(&self.kernel, &self.driver);
         for problem in missing.iter().filter(|problem| !self.missing.contains(problem)) {
             warn!(%problem, "the kernel lacks something");
         }
         self.missing = missing;
         // Fails only when the daemon ends.
-        drop(self.inputs.blocking_send(Input::Missing(self.missing.clone())));
+        drop(self.feeds.inputs.blocking_send(Input::Missing(self.missing.clone())));
     }
 }
 
-/// Of what a kernel can lack, cables over VXLAN need one thing.
-fn missing(kernel: &Kernel) -> Vec<Problem> {
+/// Of what a kernel can lack, cables over VXLAN need one thing, and WireGuard one of two.
+fn missing(kernel: &Kernel, driver: &Backend) -> Vec<Problem> {
     let answers = kernel.probe();
-    let needed = answers.missing().filter(|(capability, _)| matches!(capability, Capability::Vxlan));
-    needed
-        .map(|(capability, lack)| Problem {
-            reason: "MissingKernelFeature",
-            object: "kernel of the gateway node".to_owned(),
-            field: "vxlan".to_owned(),
-            what: lack.to_string(),
-            remedy: lack.remedy(capability),
-        })
-        .collect()
+    let needed: &[Capability] = match driver {
+        Backend::Vxlan => &[Capability::Vxlan],
+        Backend::Wireguard if !answers.has(Capability::Veth) => &[Capability::Tun],
+        Backend::Wireguard | Backend::Libreswan | Backend::Other(_) => &[],
+    };
+    let lacking = answers.missing().filter(|(capability, _)| needed.contains(capability));
+    let problem = |(capability, lack): (Capability, &Lack)| Problem {
+        reason: "MissingKernelFeature",
+        object: "kernel of the gateway node".to_owned(),
+        field: driver.to_string(),
+        what: lack.to_string(),
+        remedy: lack.remedy(capability),
+    };
+    lacking.map(problem).collect()
 }
 
 impl World for Asked {
@@ -76,7 +91,9 @@ impl World for Asked {
     }
 
     fn observe(&mut self, scope: &Scope, plan: &NodePlan) -> Result<NodeState, KernelError> {
-        self.kernel.observe(scope, plan)
+        let state = self.kernel.observe(scope, plan)?;
+        self.feeds.evidence.send_replace(self.kernel.evidence());
+        Ok(state)
     }
 
     fn apply(&mut self, scope: &Scope, steps: &[Step]) -> Applied {

@@ -20,6 +20,7 @@ pub mod settings;
 mod status;
 mod uninstall;
 mod view;
+mod wireguard_keys;
 mod wiring;
 
 use anyhow::Context as _;

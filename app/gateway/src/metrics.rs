@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use subm_api::connection::Connection;
 use subm_api::endpoint::AddressField;
+use subm_plan::PeerEvidence;
 use subm_runtime::Report;
 use subm_sync::Publication;
 use subm_types::Family;
@@ -143,8 +144,14 @@ impl Figures {
         encoder: &mut DescriptorEncoder<'_>,
     ) -> Result<(), std::fmt::Error> {
         let (report, probes) = (self.feeds.report.borrow().clone(), self.feeds.probes.borrow().clone());
-        let sources =
-            Sources { view: &known.view, outcome: &known.outcome, report: &report, probes: &probes };
+        let evidence = self.feeds.evidence.borrow().clone();
+        let sources = Sources {
+            view: &known.view,
+            outcome: &known.outcome,
+            report: &report,
+            probes: &probes,
+            evidence: &evidence,
+        };
         let connections = sources.connections();
         let labelled: Vec<(Cable, &Connection)> =
             connections.iter().map(|connection| (cable(known, connection), connection)).collect();
@@ -178,8 +185,30 @@ impl Figures {
         for ((cable, _), since) in labelled.iter().zip(known.established.values()) {
             ConstGauge::new(*since).encode(family.encode_family(cable)?)?;
         }
-        Ok(())
+        encode_bytes(&labelled, &sources.traffic(), encoder)
     }
+}
+
+/// What went through the cables, for drivers that count.
+fn encode_bytes(
+    labelled: &[(Cable, &Connection)],
+    traffic: &[Option<PeerEvidence>],
+    encoder: &mut DescriptorEncoder<'_>,
+) -> Result<(), std::fmt::Error> {
+    type Count = fn(&PeerEvidence) -> u64;
+    let gauges: [(&str, &str, Count); 2] = [
+        ("submariner_gateway_rx_bytes", "Bytes received through the cable", |peer| peer.received),
+        ("submariner_gateway_tx_bytes", "Bytes sent through the cable", |peer| peer.sent),
+    ];
+    for (name, help, count) in gauges {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for ((cable, _), peer) in labelled.iter().zip(traffic) {
+            let Some(peer) = peer else { continue };
+            let bytes = i64::try_from(count(peer)).unwrap_or(i64::MAX);
+            ConstGauge::new(bytes).encode(family.encode_family(cable)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn cable(known: &Known, connection: &Connection) -> Cable {

@@ -23,6 +23,7 @@ pub(crate) fn local(config: &Config, node: &NodeSettings, facts: &HostFacts) -> 
         private_ips: facts.preferred_source,
         driver: config.driver.clone(),
         udp_port: node.udp_port.unwrap_or(config.udp_port),
+        wireguard: None,
     }
 }
 
@@ -32,7 +33,7 @@ pub(crate) fn cable_name(local: &Local) -> Option<CableName> {
     Some(CableName(names::cable_name(&local.cluster, *private)))
 }
 
-/// Our Endpoint, unless the address or the driver is missing; their absence is told by the cable plan.
+/// Our Endpoint, unless the address, the driver or what it needs is missing; their absence is told by the cable plan.
 pub(crate) fn spec(
     config: &Config,
     node: &NodeSettings,
@@ -42,6 +43,9 @@ pub(crate) fn spec(
     let (Some(cable), Some(name)) = (driver(&local.driver), cable_name(local)) else {
         return Planned::default();
     };
+    if cable.lacks(local).is_some() {
+        return Planned::default();
+    }
     let mut problems = Vec::new();
     // COMPAT: without `natt-discovery-port` peers connect at once; with it they would wait a minute for answers that
     // this version does not give.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use subm_api::{Gateway, GatewayStatus, keys, names};
 use subm_kube::{ApiError, Key, Objects, Writer};
+use subm_plan::Evidence;
 use subm_runtime::Report;
 use subm_runtime::icmp::Probes;
 use subm_types::{CableId, HostName};
@@ -46,6 +47,8 @@ pub(crate) struct Feeds {
     pub(crate) surroundings: watch::Receiver<Surroundings>,
     pub(crate) report: watch::Receiver<Report>,
     pub(crate) probes: watch::Receiver<Probes<CableId>>,
+    /// What cables tell of themselves.
+    pub(crate) evidence: watch::Receiver<Evidence>,
     /// The Gateways as they stand.
     pub(crate) gateways: watch::Receiver<Objects<Gateway>>,
 }
@@ -132,8 +135,14 @@ impl Publisher {
         let hostname = known.view.node.as_ref()?.hostname.clone();
         let report = self.feeds.report.borrow_and_update().clone();
         let probes = self.feeds.probes.borrow_and_update().clone();
-        let sources =
-            Sources { view: &known.view, outcome: &known.outcome, report: &report, probes: &probes };
+        let evidence = self.feeds.evidence.borrow().clone();
+        let sources = Sources {
+            view: &known.view,
+            outcome: &known.outcome,
+            report: &report,
+            probes: &probes,
+            evidence: &evidence,
+        };
         let surroundings = self.feeds.surroundings.borrow_and_update().clone();
         let live = self.feeds.gateways.borrow_and_update().clone();
         let fresh = self.written.is_none() && self.begun.elapsed() < PATIENCE;

@@ -10,8 +10,9 @@ use ipnet::IpNet;
 use subm_kube::HubSettings;
 use subm_probe::LeaseTiming;
 use subm_types::{Backend, CidrSet, ClusterId};
+use zeroize::Zeroizing;
 
-use arguments::{HealthSettings, HubArguments, LeaseSettings, ProcessSettings};
+use arguments::{ClusterSettings, HealthSettings, HubArguments, LeaseSettings, ProcessSettings};
 
 pub use arguments::Settings;
 
@@ -72,6 +73,30 @@ pub enum Task {
     Uninstall,
 }
 
+/// Where the secret of the clusterset comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Psk {
+    /// It is this text.
+    Text(Zeroizing<String>),
+    /// It is in this file.
+    Mounted(PathBuf),
+    /// It was given as nothing.
+    Empty,
+    /// It was not given.
+    Unset,
+}
+
+impl fmt::Debug for Psk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(_) => f.write_str("(secret)"),
+            Self::Mounted(path) => write!(f, "file {}", path.display()),
+            Self::Empty => f.write_str("empty"),
+            Self::Unset => f.write_str("unset"),
+        }
+    }
+}
+
 /// The settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -93,6 +118,8 @@ pub struct Config {
     pub air_gapped: bool,
     /// The UDP port of the tunnels, unless the node names one.
     pub udp_port: u16,
+    /// The secret that all clusters share.
+    pub psk: Psk,
     /// The hub.
     pub hub: HubSettings,
     /// The lease.
@@ -176,6 +203,7 @@ impl Reader {
             namespace: namespace?,
             node_name: node_name?,
             hub: hub?,
+            psk: psk(cluster),
             driver: driver(cluster.cable_driver.as_deref()),
             public_ip: text(cluster.public_ip.as_deref()).to_owned(),
             nat_enabled: nat_enabled.unwrap_or(false),
@@ -340,6 +368,17 @@ fn text(value: Option<&str>) -> &str {
 fn driver(name: Option<&str>) -> Backend {
     let name = text(name).to_lowercase();
     Backend::from(if name.is_empty() { "libreswan" } else { name.as_str() })
+}
+
+/// COMPAT: a mounted Secret replaces the text, and an empty text is another key than none.
+fn psk(settings: &ClusterSettings) -> Psk {
+    let secret = settings.psk_secret.as_deref().filter(|name| !name.is_empty());
+    match (secret, &settings.psk) {
+        (Some(name), _) => Psk::Mounted(secret_directory(name).join("psk")),
+        (None, Some(text)) if text.0.is_empty() => Psk::Empty,
+        (None, Some(text)) => Psk::Text(Zeroizing::new(text.0.clone())),
+        (None, None) => Psk::Unset,
+    }
 }
 
 /// COMPAT: Secrets are mounted below this directory. A name with a slash is a directory of its own.

@@ -7,11 +7,11 @@ use subm_api::connection::{Connection, ConnectionStatus, LatencyRtt};
 use subm_api::duration::GoDuration;
 use subm_api::gateway::{GatewayStatus, HaStatus};
 use subm_cable::{Probed, State, Tunnel, driver};
-use subm_plan::StepFailure;
+use subm_plan::{Evidence, PeerEvidence, StepFailure};
 use subm_probe::{Latency, Probe, Verdict};
 use subm_runtime::Report;
 use subm_runtime::icmp::Probes;
-use subm_types::{CableId, Problem};
+use subm_types::{CableId, Family, Problem};
 
 use crate::conditions::{Finding, Holds, Reasons, SHOWN, Surroundings};
 use crate::settings::HealthCheck;
@@ -28,12 +28,15 @@ pub(crate) struct Sources<'a> {
     pub(crate) report: &'a Report,
     /// What probes found.
     pub(crate) probes: &'a Probes<CableId>,
+    /// What cables tell of themselves.
+    pub(crate) evidence: &'a Evidence,
 }
 
 /// Problems that keep this gateway from its work, rather than one remote from being reached.
-const OUR_OWN: [&str; 7] = [
+const OUR_OWN: [&str; 8] = [
     "MissingKernelFeature",
     "UnknownCableDriver",
+    "NoWireguardKey",
     "NoUplinkAddress",
     "NoIPv4Address",
     "InvalidNodeSetting",
@@ -84,11 +87,22 @@ impl Sources<'_> {
         plan.tunnels.iter().map(|(id, tunnel)| self.connection(id, tunnel)).collect()
     }
 
+    /// What each tunnel's own driver tells of it, in the order of the connections.
+    pub(crate) fn traffic(&self) -> Vec<Option<PeerEvidence>> {
+        let Cables::Keep(plan) = &self.outcome.cables else { return Vec::new() };
+        plan.tunnels.values().map(|tunnel| self.peer(tunnel)).collect()
+    }
+
+    fn peer(&self, tunnel: &Tunnel) -> Option<PeerEvidence> {
+        self.evidence.get(&tunnel.peer?).copied()
+    }
+
     fn connection(&self, id: &CableId, tunnel: &Tunnel) -> Connection {
         let probe = self.probes.paths.get(id).copied();
-        let probed = self.probed(id, tunnel, probe);
+        let probed = self.probed(tunnel, probe);
         let cable = driver(&self.view.config.driver);
-        let status = cable.map_or_else(subm_cable::unprobed, |cable| cable.status(tunnel, probed));
+        let status =
+            cable.map_or_else(subm_cable::unprobed, |cable| cable.status(tunnel, probed, self.peer(tunnel)));
         Connection {
             status: match status.state {
                 State::Connected => ConnectionStatus::Connected,
@@ -104,10 +118,11 @@ impl Sources<'_> {
         }
     }
 
-    fn probed(&self, id: &CableId, tunnel: &Tunnel, probe: Option<Probe>) -> Probed {
+    fn probed(&self, tunnel: &Tunnel, probe: Option<Probe>) -> Probed {
         let Some(HealthCheck { .. }) = self.view.config.health else { return Probed::No };
         let Some(addresses) = tunnel.probe else { return Probed::No };
-        if self.probes.troubles.iter().any(|trouble| trouble.family == id.family) {
+        let family = Family::of(addresses.to);
+        if self.probes.troubles.iter().any(|trouble| trouble.family == family) {
             return Probed::No;
         }
         let allowed = self.view.config.health.map_or(Duration::ZERO, HealthCheck::allowed_silence);
@@ -125,8 +140,13 @@ impl Sources<'_> {
     fn failure(&self) -> String {
         let mut said: Vec<String> = Vec::new();
         if self.view.leadership == Leadership::Ours {
-            const FATAL: [&str; 4] =
-                ["MissingKernelFeature", "UnknownCableDriver", "NoUplinkAddress", "NoIPv4Address"];
+            const FATAL: [&str; 5] = [
+                "MissingKernelFeature",
+                "UnknownCableDriver",
+                "NoWireguardKey",
+                "NoUplinkAddress",
+                "NoIPv4Address",
+            ];
             let fatal =
                 |reason: &str, object: &str| FATAL.contains(&reason) && !object.starts_with("Endpoint ");
             let problems = self.outcome.problems.iter();
@@ -213,7 +233,6 @@ mod tests {
 
     use subm_probe::Moment;
     use subm_runtime::icmp::NoSocket;
-    use subm_types::Family;
 
     use super::*;
     use crate::view::tests::{active, west};
@@ -232,7 +251,8 @@ mod tests {
         let outcome = view.outcome();
         let mut probes = probes(&outcome, probe);
         adjust(&mut probes);
-        let sources = Sources { view, outcome: &outcome, report, probes: &probes };
+        let sources =
+            Sources { view, outcome: &outcome, report, probes: &probes, evidence: &Evidence::new() };
         let connection = sources.connections().into_iter().next().unwrap();
         assert_eq!(connection.endpoint.cluster_id, "west");
         format!("{} {}", connection.status.as_str(), connection.status_message)
@@ -268,7 +288,9 @@ mod tests {
         let failure = |view: &View| {
             let outcome = view.outcome();
             let probes = Probes { at: seconds(1), paths: BTreeMap::new(), troubles: Vec::new() };
-            Sources { view, outcome: &outcome, report: &report, probes: &probes }.status().status_failure
+            Sources { view, outcome: &outcome, report: &report, probes: &probes, evidence: &Evidence::new() }
+                .status()
+                .status_failure
         };
         assert_eq!(failure(&view), "ip link add: not supported");
         view.config.driver = subm_types::Backend::Libreswan;
@@ -302,7 +324,13 @@ mod tests {
         let outcome = view.outcome();
         let probes = Probes { at: seconds(1), paths: BTreeMap::new(), troubles: Vec::new() };
         let report = Report { generation: 1, converged: true, ..Report::default() };
-        let sources = Sources { view: &view, outcome: &outcome, report: &report, probes: &probes };
+        let sources = Sources {
+            view: &view,
+            outcome: &outcome,
+            report: &report,
+            probes: &probes,
+            evidence: &Evidence::new(),
+        };
         let findings = sources.findings(&Surroundings::default());
         let holds: BTreeMap<&str, &str> = findings.iter().map(|one| (one.kind, one.holds.as_str())).collect();
         let expected = [

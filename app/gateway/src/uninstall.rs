@@ -16,7 +16,7 @@ use crate::conditions::Noticeboard;
 use crate::home::MANAGER;
 use crate::node::NodeSettings;
 use crate::settings::Config;
-use crate::{home, hub};
+use crate::{home, hub, wireguard_keys};
 
 /// The operator waits two minutes for the whole of it.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -32,6 +32,7 @@ pub(crate) async fn run(home: &Connection, config: &Config, converger: &Converge
         .context("the kernel thread ended")?;
     info!("the cables are gone");
     remove_gateway(home, config).await?;
+    wireguard_keys::remove(home, config).await?;
     withdraw(home, config).await
 }
 

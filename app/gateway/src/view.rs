@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use subm_api::{Claims, ClusterSpec, EndpointSpec};
-use subm_cable::{CablePlan, Claim, GatewayView, Local};
+use subm_cable::{CablePlan, Claim, GatewayView, Local, WireguardKeys};
 use subm_plan::{HostFacts, NodePlan};
 use subm_sync::{Publication, Published, PublishedEndpoint, Snapshot, Takeover};
 use subm_types::{ClusterId, ClusterUid, Endpoint, HostName, PerFamily, Planned, Problem};
@@ -42,6 +42,8 @@ pub(crate) struct View {
     pub(crate) latest_takeover: Option<Takeover>,
     /// The lease.
     pub(crate) leadership: Leadership,
+    /// The keys of WireGuard cables.
+    pub(crate) wireguard: Option<WireguardKeys>,
     /// What the kernel lacks.
     pub(crate) missing: Vec<Problem>,
     /// The addresses of the uplink when they were last known: a default route that is away for a moment must not
@@ -105,6 +107,7 @@ impl View {
             home: None,
             latest_takeover: None,
             leadership: Leadership::default(),
+            wireguard: None,
             missing: Vec::new(),
             uplink: PerFamily::default(),
         }
@@ -153,7 +156,8 @@ impl View {
     /// What this cluster and node are.
     pub(crate) fn local(&self, node: &NodeSettings, facts: &HostFacts) -> Local {
         let local = own_end::local(&self.config, node, facts);
-        Local { uid: self.uid.clone(), private_ips: self.uplink, ..local }
+        let (uid, wireguard) = (self.uid.clone(), self.wireguard.clone());
+        Local { uid, wireguard, private_ips: self.uplink, ..local }
     }
 
     fn check(&self, home: &Snapshot) -> Checked {

@@ -22,6 +22,7 @@ pub(crate) fn config() -> Config {
         nat_enabled: false,
         air_gapped: false,
         udp_port: 4500,
+        psk: crate::settings::Psk::Unset,
         hub: subm_kube::HubSettings::default(),
         lease: LeaseTiming::DEFAULT,
         health: Some(HealthCheck { interval: Duration::from_secs(1), losses: 5 }),

@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use subm_api::Gateway;
 use subm_cable::Tunnel;
 use subm_kube::{Access, Connection, News, Objects, Watch, Writer};
+use subm_plan::Evidence;
 use subm_probe::{Pace, Target};
 use subm_runtime::icmp::Prober;
 use subm_runtime::{Admin, Converger, Mode, Readiness, Shutdown, Starting, Task};
@@ -25,7 +26,7 @@ use crate::metrics::Iterations;
 use crate::publish::{Feeds, Known, Publisher};
 use crate::settings::{Config, Task as Job};
 use crate::view::{Cables, Leadership, View};
-use crate::{home, hub, kernel, metrics};
+use crate::{home, hub, kernel, metrics, wireguard_keys};
 
 /// How many inputs may wait; a watch that is faster waits itself.
 const INPUTS: usize = 256;
@@ -36,13 +37,16 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let home = Access::home(config.kubeconfig.as_deref(), &config.namespace).await?.connect()?;
     let (inputs, received) = mpsc::channel(INPUTS);
     let mode = if config.task == Job::DryRun { Mode::DryRun } else { Mode::Apply };
-    let converger = kernel::start(mode, inputs.clone()).context("no thread for the kernel")?;
+    let (evidence, told) = watch::channel(Evidence::new());
+    let kernel_feeds = kernel::Feeds { inputs: inputs.clone(), evidence };
+    let converger =
+        kernel::start(mode, config.driver.clone(), kernel_feeds).context("no thread for the kernel")?;
     if config.task == Job::Uninstall {
         // Nobody plans here, so what the kernel thread tells is thrown away.
         drop(received);
         return crate::uninstall::run(&home, &config, &converger).await;
     }
-    let (planner, _tasks) = parts(&home, &config, &converger, &inputs);
+    let (planner, _tasks) = parts((&home, &config), (&converger, told), &inputs);
     drop(inputs);
     plan_until(shutdown, planner, View::new(config), received).await;
     Ok(())
@@ -57,9 +61,8 @@ async fn plan_until(shutdown: Shutdown, mut planner: Planner, view: View, inputs
 
 /// Everything that runs beside the loop, and what the loop hands to it.
 fn parts(
-    home: &Connection,
-    config: &Config,
-    converger: &Converger,
+    (home, config): (&Connection, &Config),
+    (converger, evidence): (&Converger, watch::Receiver<Evidence>),
     inputs: &mpsc::Sender<Input>,
 ) -> (Planner, Vec<Task>) {
     let prober = Prober::start();
@@ -67,7 +70,8 @@ fn parts(
     let (known_sender, known) = watch::channel(None);
     let (gateways_sender, gateways) = watch::channel(Objects::default());
     let (board, surroundings) = Noticeboard::new();
-    let feeds = Feeds { known, surroundings, report: converger.report(), probes: prober.probes(), gateways };
+    let (report, probes) = (converger.report(), prober.probes());
+    let feeds = Feeds { known, surroundings, report, probes, evidence, gateways };
     let (names, hostname) = watch::channel(None);
     let (publication, wanted) = watch::channel(Publication::Hold);
     let (roles, active) = watch::channel(None);
@@ -79,6 +83,7 @@ fn parts(
     let mut tasks = vec![
         Task::spawn("facts", home::facts(converger.clone(), inputs.clone())),
         Task::spawn("node", home::node(home(), inputs.clone())),
+        Task::spawn("keys", wireguard_keys::follow(home(), to_loop())),
         Task::spawn("latency", metrics::time_plans(generation, feeds.report, latency)),
         admin,
     ];

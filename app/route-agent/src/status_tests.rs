@@ -21,6 +21,7 @@ fn endpoint() -> Endpoint {
         udp_port: 4500,
         nat_discovery_port: None,
         interface_name: None,
+        public_key: None,
         cluster_uid: None,
         epoch: None,
         created: 0,

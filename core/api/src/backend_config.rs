@@ -1,6 +1,6 @@
 //! Typed access to `backend_config`, the string map in which cable drivers publish their settings.
 
-use subm_types::IfName;
+use subm_types::{IfName, PublicKey};
 
 use crate::endpoint::EndpointSpec;
 
@@ -61,9 +61,11 @@ impl EndpointSpec {
         self.backend_config.get(USING_LOADBALANCER).is_some_and(|value| value == "true")
     }
 
-    /// The WireGuard public key in base64.
-    pub fn public_key(&self) -> Option<&str> {
-        self.backend_config.get(PUBLIC_KEY).map(String::as_str)
+    /// What a WireGuard cable knows this end by.
+    pub fn public_key(&self) -> Result<Option<PublicKey>, InvalidValue> {
+        let Some(value) = self.backend_config.get(PUBLIC_KEY) else { return Ok(None) };
+        let expected = "a WireGuard key: the base64 of 32 bytes that are not all zero";
+        value.parse().map(Some).map_err(|_| InvalidValue { key: PUBLIC_KEY, value: value.clone(), expected })
     }
 
     /// The link of the cable on the gateway's node, where the driver has one.

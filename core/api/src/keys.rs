@@ -7,6 +7,9 @@ pub const CLUSTER_ID_LABEL: &str = "submariner-io/clusterID";
 /// Label on hub objects of kinds that are synchronised from every namespace: the namespace at the origin.
 pub const ORIGIN_NAMESPACE_LABEL: &str = "submariner-io/originatingNamespace";
 
+/// Label on Secrets: the daemon that made them and that removes them.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
 /// Label on nodes that may be gateways; the value is `true`.
 pub const GATEWAY_NODE_LABEL: &str = "submariner.io/gateway";
 /// Prefix of the node labels and annotations that configure a gateway; any other key with it is an error.

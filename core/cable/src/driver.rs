@@ -2,14 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use subm_plan::PeerEvidence;
 use subm_types::{Backend, Planned, Problem};
 
-use crate::{Accepted, CablePlan, GatewayView, Local, Probed, Status, Tunnel, VxlanCable, accept};
+use crate::{
+    Accepted, CablePlan, GatewayView, Local, Probed, Status, Tunnel, VxlanCable, WireguardCable, accept,
+};
 
 /// Something that carries packets between gateways.
 pub trait Cable: Sync {
     /// The name in settings and Endpoints.
     fn backend(&self) -> Backend;
+
+    /// What this end does not have yet and cannot be without; until then nothing is published or planned.
+    fn lacks(&self, _local: &Local) -> Option<Problem> {
+        None
+    }
 
     /// What the gateway publishes in `backend_config` so that peers find it.
     fn advertise(&self, local: &Local) -> BTreeMap<String, String>;
@@ -17,15 +25,15 @@ pub trait Cable: Sync {
     /// The cables to the accepted Endpoints.
     fn plan(&self, view: &GatewayView, accepted: &Accepted) -> Planned<CablePlan>;
 
-    /// How a tunnel stands, given what probes found.
-    fn status(&self, tunnel: &Tunnel, probed: Probed) -> Status;
+    /// How a tunnel stands, given what probes found and what the cable itself tells.
+    fn status(&self, tunnel: &Tunnel, probed: Probed, evidence: Option<PeerEvidence>) -> Status;
 
     /// Whether others on the way can read what it carries.
     fn encrypts(&self) -> bool;
 }
 
 /// Every driver.
-pub const CABLES: &[&dyn Cable] = &[&VxlanCable];
+pub const CABLES: &[&dyn Cable] = &[&VxlanCable, &WireguardCable];
 
 /// The driver of this name.
 pub fn driver(backend: &Backend) -> Option<&'static dyn Cable> {
@@ -41,6 +49,9 @@ pub fn plan(view: &GatewayView) -> Planned<Option<CablePlan>> {
     };
     if view.local.private_ips.iter().next().is_none() {
         return missing(no_address());
+    }
+    if let Some(problem) = cable.lacks(&view.local) {
+        return missing(problem);
     }
     let accepted = accept(view);
     let planned = cable.plan(view, &accepted);

@@ -11,6 +11,7 @@ mod status;
 mod tunnel;
 mod view;
 mod vxlan;
+mod wireguard;
 
 pub use accept::{Accepted, accept};
 pub use driver::{CABLES, Cable, driver, plan};
@@ -19,3 +20,4 @@ pub use subm_peers::Claim;
 pub use tunnel::{CablePlan, ProbeAddresses, Tunnel};
 pub use view::{GatewayView, Local};
 pub use vxlan::VxlanCable;
+pub use wireguard::{WireguardCable, WireguardKeys};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use subm_plan::NodePlan;
-use subm_types::{CableId, CidrSet, Endpoint};
+use subm_types::{CableId, CidrSet, Endpoint, PublicKey};
 
 /// Between which addresses a tunnel is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,8 @@ pub struct Tunnel {
     pub using_nat: bool,
     /// How it is probed; absent if the remote names no address for that, or none within its networks.
     pub probe: Option<ProbeAddresses>,
+    /// What the driver knows the other end by, where it has keys: the evidence stands under it.
+    pub peer: Option<PublicKey>,
 }
 
 /// The cables of a gateway.

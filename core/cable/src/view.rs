@@ -7,6 +7,8 @@ use subm_peers::Claim;
 use subm_plan::HostFacts;
 use subm_types::{Backend, CidrSet, ClusterId, ClusterUid, Endpoint, PerFamily};
 
+use crate::WireguardKeys;
+
 /// This cluster's own end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Local {
@@ -24,6 +26,8 @@ pub struct Local {
     pub driver: Backend,
     /// The UDP port of the tunnels.
     pub udp_port: u16,
+    /// The keys of the WireGuard driver, once they are known.
+    pub wireguard: Option<WireguardKeys>,
 }
 
 /// Everything that can influence the cables of a gateway.

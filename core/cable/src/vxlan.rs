@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use subm_plan::numbers::{METRIC, RULE_CABLE, RULE_OUTSIDE, TABLE_CABLE, VXLAN_OVERHEAD};
 use subm_plan::{
-    FdbEntry, Link, LinkKind, NodePlan, Route, RouteKey, Rule, RuleSelector, SysctlKey, TableId, Vxlan,
+    FdbEntry, Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, Rule, RuleSelector, SysctlKey,
+    TableId, Vxlan,
 };
 use subm_types::{Backend, CableId, CableVtep, Endpoint, Family, IfName, MacAddress, Mtu, Planned, Problem};
 
@@ -62,7 +63,7 @@ impl Cable for VxlanCable {
         out
     }
 
-    fn status(&self, _: &Tunnel, probed: Probed) -> Status {
+    fn status(&self, _: &Tunnel, probed: Probed, _: Option<PeerEvidence>) -> Status {
         Status::from_probes(probed, unprobed())
     }
 
@@ -144,7 +145,7 @@ fn tunnel(
         .get(FAMILY)
         .map(|to| ProbeAddresses { to: *to, from: plugin_address(view) });
     let using_nat = using_ip != *private;
-    Ok(Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe })
+    Ok(Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer: None })
 }
 
 fn plugin_address(view: &GatewayView) -> Option<IpAddr> {

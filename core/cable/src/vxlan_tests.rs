@@ -34,6 +34,7 @@ fn east() -> GatewayView {
             private_ips: ips("172.18.0.2"),
             driver: Backend::Vxlan,
             udp_port: 4500,
+            wireguard: None,
         },
         endpoints: Vec::new(),
         claims: BTreeMap::new(),
@@ -65,6 +66,7 @@ fn endpoint(cluster: &str, private: &str, subnets: &str) -> Endpoint {
         udp_port: 4500,
         nat_discovery_port: None,
         interface_name: None,
+        public_key: None,
         cluster_uid: Some(ClusterUid(format!("uid-{cluster}"))),
         epoch: Some(Epoch(1)),
         created: 100,
@@ -218,7 +220,7 @@ fn what_is_missing_here_leaves_the_kernel_as_it_is() {
     offline.local.private_ips = PerFamily::default();
     assert_snapshot!(show(&unknown) + &show(&offline), @r#"
     nothing planned
-    UnknownCableDriver: Submariner field spec.cableDriver: this version has no cable driver "carrier-pigeon"; set one of: vxlan
+    UnknownCableDriver: Submariner field spec.cableDriver: this version has no cable driver "carrier-pigeon"; set one of: vxlan, wireguard
     nothing planned
     NoUplinkAddress: gateway node field default route: the node has no default route with a source address, so peers could not reach it; give the node an address and a default route; the gateway goes on by itself
     "#);

@@ -33,6 +33,7 @@ fn endpoint(cluster: &str, private: &str, subnets: &str) -> Endpoint {
         udp_port: DEFAULT_UDP_PORT,
         nat_discovery_port: None,
         interface_name: None,
+        public_key: None,
         cluster_uid: None,
         epoch: None,
         created: 100,

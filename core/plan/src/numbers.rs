@@ -23,3 +23,5 @@ pub const OVERLAY_PORT: u16 = 4800;
 pub const OVERLAY_VNI: u32 = 100;
 /// Bytes that VXLAN adds over IPv4: Ethernet 14, VXLAN 8, UDP 8, IPv4 20 (RFC 7348 §4); over IPv6 20 more.
 pub const VXLAN_OVERHEAD: u32 = 50;
+/// Bytes that WireGuard adds over IPv6: a data message's header and tag 32, UDP 8, IPv6 40; over IPv4 20 less.
+pub const WIREGUARD_OVERHEAD: u32 = 80;

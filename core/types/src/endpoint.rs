@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::{CidrSet, ClusterId, ClusterUid, Epoch, Family, HostName, IfName, PerFamily};
+use crate::{CidrSet, ClusterId, ClusterUid, Epoch, Family, HostName, IfName, PerFamily, PublicKey};
 
 /// The name of one end of a cable, the identity that peers use: `submariner-cable-east-10-1-2-3`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +99,8 @@ pub struct Endpoint {
     pub nat_discovery_port: Option<u16>,
     /// The local link of the cable, where the driver has one (`interface-name`).
     pub interface_name: Option<IfName>,
+    /// What a WireGuard cable knows this end by (`publicKey`).
+    pub public_key: Option<PublicKey>,
     /// Which cluster really wrote it.
     pub cluster_uid: Option<ClusterUid>,
     /// The takeover that it stems from; absent for Go members.

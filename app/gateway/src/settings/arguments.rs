@@ -58,7 +58,7 @@ pub(super) struct ClusterSettings {
     /// Networks of Globalnet, comma separated; empty without it
     #[arg(long, env = "SUBMARINER_GLOBALCIDR")]
     pub(super) global_cidr: Option<String>,
-    /// What carries the cables: vxlan
+    /// What carries the cables: vxlan or wireguard
     #[arg(long, env = "SUBMARINER_CABLEDRIVER")]
     pub(super) cable_driver: Option<String>,
     /// How the public address is found: ipv4:ADDRESS
@@ -70,6 +70,12 @@ pub(super) struct ClusterSettings {
     /// UDP port of the tunnels, unless the node names one
     #[arg(long, env = "CE_IPSEC_NATTPORT")]
     pub(super) natt_port: Option<String>,
+    /// The secret that all clusters share; better: a Secret
+    #[arg(long, env = "CE_IPSEC_PSK", hide_env_values = true)]
+    pub(super) psk: Option<Secret>,
+    /// Name of the Secret with `psk`, or the directory where it is mounted
+    #[arg(long, env = "CE_IPSEC_PSKSECRET")]
+    pub(super) psk_secret: Option<String>,
     /// `true` where nothing outside the clusters can be reached
     #[arg(long, env = "AIR_GAPPED_DEPLOYMENT")]
     pub(super) air_gapped: Option<String>,

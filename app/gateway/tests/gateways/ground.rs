@@ -366,6 +366,7 @@ fn config(cluster: &str, node: &str, hub: HubSettings, kubeconfig: std::path::Pa
         nat_enabled: false,
         air_gapped: true,
         udp_port: 4500,
+        psk: submariner_gateway::settings::Psk::Unset,
         hub,
         lease: LeaseTiming {
             duration: seconds(3),

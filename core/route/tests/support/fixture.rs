@@ -51,6 +51,7 @@ pub fn endpoint(cluster: &str, hostname: &str, address: &str, subnets: &str) -> 
         udp_port: DEFAULT_UDP_PORT,
         nat_discovery_port: Some(4490),
         interface_name: None,
+        public_key: None,
         cluster_uid: None,
         epoch: None,
         created: 100,

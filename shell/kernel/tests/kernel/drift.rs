@@ -19,6 +19,13 @@ const EDITS: &[&str] = &[
     "ip link del subm0; ip link add subm0 type bridge; ip link set subm0 alias submariner:test",
     "ip link del subm1; ip link add subm1 type vxlan id 101 dstport 4800 local ::1 nolearning; \
      ip link set subm1 alias submariner:test",
+    "ip link del subm-far",
+    "ip link del subm-veth; ip link add subm-veth type veth peer name other; ip link set subm-veth alias submariner:test",
+    "ip link set subm-far down",
+    "ip link set subm-far arp on",
+    "ip link set subm-veth arp on",
+    "ip link set subm-veth mtu 1300",
+    "ip link set subm-far mtu 1300",
     "ip address del 240.0.0.1/8 dev subm0",
     "ip address add 240.0.0.9/8 dev subm0",
     "ip address flush dev subm0",

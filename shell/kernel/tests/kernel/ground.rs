@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use subm_kernel::Kernel;
 use subm_plan::{
     FdbEntry, Link, LinkKind, Neighbour, NodePlan, NodeState, Owner, Route, RouteKey, RouteProtocol,
-    RouteTarget, Rule, RuleSelector, Scope, Step, SysctlKey, TableId, Vxlan, World, diff,
+    RouteTarget, Rule, RuleSelector, Scope, Step, SysctlKey, TableId, Veth, Vxlan, World, diff,
 };
 use subm_types::{CidrSet, Family, IfName, MacAddress, Mtu};
 
@@ -47,7 +47,7 @@ pub(crate) fn networks(text: &str) -> CidrSet {
 }
 
 pub(crate) fn scope() -> Scope {
-    Scope::of(Owner("test"), RouteProtocol(90), &["subm0", "subm1", "subm-br"])
+    Scope::of(Owner("test"), RouteProtocol(90), &["subm0", "subm1", "subm-br", "subm-veth", "subm-tun"])
 }
 
 pub(crate) fn mac(last: u8) -> MacAddress {
@@ -72,6 +72,16 @@ pub(crate) fn rule(family: Family, priority: u32, table: u32) -> Rule {
     Rule { family, priority, selector: RuleSelector::default(), table: TableId(table) }
 }
 
+/// One end of a pair; the other end is no link of the plan.
+pub(crate) fn pair(mtu: u32) -> Link {
+    Link { kind: LinkKind::Veth(Veth { peer: name("subm-far") }), mtu: Some(Mtu(mtu)), mac: Some(mac(4)) }
+}
+
+/// Whether this user can open TUN devices here.
+pub(crate) fn tun_devices() -> bool {
+    std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok()
+}
+
 /// A plan with every kind of object, in both families.
 pub(crate) fn plan() -> NodePlan {
     let (four, six) = (name("subm0"), name("subm1"));
@@ -85,6 +95,7 @@ pub(crate) fn plan() -> NodePlan {
         links: BTreeMap::from([
             (four.clone(), vxlan(100, "127.0.0.1")),
             (six.clone(), vxlan(101, "::1")),
+            (name("subm-veth"), pair(1420)),
             (name("subm-br"), Link { kind: LinkKind::Bridge, mtu: Some(Mtu(1300)), mac: Some(mac(3)) }),
         ]),
         addresses: BTreeSet::from([
@@ -100,6 +111,7 @@ pub(crate) fn plan() -> NodePlan {
             (SysctlKey::LinkForwarding(Family::V6, six.clone()), 1),
             (SysctlKey::AddrGenMode(six.clone()), 1),
         ]),
+        wireguard: BTreeMap::new(),
         fdb: BTreeSet::from([
             fdb(&four, MacAddress::ZERO, "10.0.0.2", None),
             fdb(&four, MacAddress::ZERO, "10.0.0.3", Some(4789)),

@@ -12,4 +12,5 @@ mod objects;
 mod places;
 mod reachable;
 mod tables;
+mod tunnels;
 mod watching;

@@ -14,7 +14,9 @@ use subm_plan::{
 };
 use subm_types::{CidrSet, Family, MacAddress, Mtu};
 
-use crate::ground::{converge, in_fresh_namespace, ip, mac, name, net, observe, printed, rule, scope, vxlan};
+use crate::ground::{
+    converge, in_fresh_namespace, ip, mac, name, net, observe, pair, printed, rule, scope, tun_devices, vxlan,
+};
 
 const V4: [&str; 3] = ["240.0.0.1/8", "240.0.0.2/8", "10.240.0.1/24"];
 const V6: [&str; 2] = ["fd00:240::1/64", "fd00:240::3/64"];
@@ -34,13 +36,16 @@ fn links() -> impl Strategy<Value = BTreeMap<subm_types::IfName, Link>> {
         ..vxlan(vni, local)
     });
     let bridge = Link { kind: LinkKind::Bridge, mtu: Some(Mtu(1300)), mac: Some(mac(9)) };
+    let tun = Link { kind: LinkKind::Tun, mtu: Some(Mtu(1420)), mac: None };
     let second = prop_oneof![
         Just(None),
         Just(Some(bridge)),
+        Just(Some(tun).filter(|_| tun_devices())),
+        select(vec![1400, 1420]).prop_map(|mtu| Some(pair(mtu))),
         overlay.clone().prop_map(|link| Some(Link {
             kind: match link.kind {
                 LinkKind::Vxlan(kind) => LinkKind::Vxlan(subm_plan::Vxlan { port: 4801, ..kind }),
-                LinkKind::Bridge => LinkKind::Bridge,
+                other @ (LinkKind::Bridge | LinkKind::Tun | LinkKind::Veth(_)) => other,
             },
             ..link
         }))
@@ -130,6 +135,10 @@ fn plan() -> impl Strategy<Value = NodePlan> {
         }
         for (index, hardware, last) in choice.entries {
             let Some(dev) = on(index) else { continue };
+            // KERNEL: a link without ARP keeps no hardware addresses.
+            if matches!(plan.links[dev].kind, LinkKind::Tun | LinkKind::Veth(_)) {
+                continue;
+            }
             let address = ip(&format!("240.0.0.{}", 50 + last));
             plan.neighbours.retain(|old| old.dev != *dev || old.address != address);
             plan.neighbours.insert(Neighbour { dev: dev.clone(), address, mac: mac(hardware) });

@@ -1,0 +1,267 @@
+//! Encrypted cables: WireGuard with the parameters of the Go implementation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use subm_plan::numbers::{METRIC, RULE_CABLE, RULE_OUTSIDE, TABLE_CABLE, WIREGUARD_OVERHEAD};
+use subm_plan::{
+    Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, Rule, RuleSelector, SysctlKey, TableId, Veth,
+    WireguardDevice, WireguardPeer,
+};
+use subm_types::{
+    Backend, CableId, CidrSet, Endpoint, Family, IfName, Mtu, Planned, PresharedKey, PrivateKey, Problem,
+    PublicKey,
+};
+
+use crate::status::unprobed;
+use crate::{Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, State, Status, Tunnel};
+
+/// COMPAT: seconds of silence after which something is sent.
+const KEEPALIVE: u16 = 10;
+/// A session that carries traffic is renewed every 120 s and thrown away after 180 s.
+const FRESH_SECONDS: u64 = 180;
+/// Reverse-path filtering that accepts any source that is routable at all (RFC 3704 §2.4).
+const LOOSE: u32 = 2;
+/// `IN6_ADDR_GEN_MODE_NONE`: the device has no addresses, as the kernel's own has none.
+const NO_ADDRESSES: u32 = 1;
+
+/// The WireGuard driver.
+#[derive(Debug, Clone, Copy)]
+pub struct WireguardCable;
+
+/// What the driver proves this end with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireguardKeys {
+    /// The device's own key.
+    pub private: PrivateKey,
+    /// What peers know it by.
+    pub public: PublicKey,
+    /// The secret of the whole clusterset.
+    pub preshared: PresharedKey,
+}
+
+fn link_name() -> IfName {
+    IfName::constant("submariner")
+}
+
+/// The end of the pair that the process reads where it can open no TUN device.
+fn other_end() -> IfName {
+    IfName::constant("submariner-wg")
+}
+
+impl Cable for WireguardCable {
+    fn backend(&self) -> Backend {
+        Backend::Wireguard
+    }
+
+    fn lacks(&self, local: &Local) -> Option<Problem> {
+        local.wireguard.is_none().then(no_keys)
+    }
+
+    fn advertise(&self, local: &Local) -> BTreeMap<String, String> {
+        let mut out = BTreeMap::from([
+            ("udp-port".to_owned(), local.udp_port.to_string()),
+            ("interface-name".to_owned(), link_name().to_string()),
+        ]);
+        if let Some(keys) = &local.wireguard {
+            out.insert("publicKey".to_owned(), keys.public.to_string());
+        }
+        out
+    }
+
+    fn plan(&self, view: &GatewayView, accepted: &Accepted) -> Planned<CablePlan> {
+        let mut out = Planned::<CablePlan>::default();
+        let Some(keys) = &view.local.wireguard else {
+            out.problems.push(no_keys());
+            return out;
+        };
+        let mut taken = BTreeMap::from([(keys.public, "this gateway".to_owned())]);
+        for endpoint in &accepted.followed {
+            match tunnel(endpoint, view, &mut taken) {
+                Ok(tunnel) => {
+                    let (cluster, path) = (endpoint.cluster.clone(), endpoint.cable_name.clone());
+                    let family = Family::of(tunnel.using_ip);
+                    out.value.tunnels.insert(CableId { cluster, family, path }, tunnel);
+                }
+                Err(problem) => out.problems.push(problem),
+            }
+        }
+        out.value.node = own_end(view, &out.value.tunnels);
+        let mut device = WireguardDevice {
+            private_key: keys.private.clone(),
+            listen_port: view.local.udp_port,
+            peers: BTreeMap::new(),
+        };
+        for tunnel in out.value.tunnels.values() {
+            connect(&mut out.value.node, &mut device, (tunnel, view));
+        }
+        let CablePlan { node, tunnels } = &mut out.value;
+        node.wireguard.insert(link_name(), device);
+        node.rules.extend(outside_rules(tunnels.values()));
+        out
+    }
+
+    fn status(&self, _: &Tunnel, probed: Probed, evidence: Option<PeerEvidence>) -> Status {
+        Status::from_probes(probed, unprobed_peer(evidence))
+    }
+
+    fn encrypts(&self) -> bool {
+        true
+    }
+}
+
+/// What handshakes tell where nobody probes.
+fn unprobed_peer(evidence: Option<PeerEvidence>) -> Status {
+    let said = |state, what: String| Status { state, message: format!("not probed; {what}") };
+    match evidence.map(|evidence| evidence.handshake.map(|age| age.as_secs())) {
+        None => unprobed(),
+        Some(None) => said(State::Connecting, "no handshake yet".to_owned()),
+        Some(Some(age)) if age <= FRESH_SECONDS => {
+            said(State::Connected, format!("last handshake {age} s ago"))
+        }
+        Some(Some(age)) => said(State::Error, format!("no handshake for {age} s")),
+    }
+}
+
+/// Families that packets inside the cables may have: those of both ends' networks.
+fn inner_families(view: &GatewayView, tunnels: &BTreeMap<CableId, Tunnel>) -> Vec<Family> {
+    let within = |networks: &CidrSet, family| !networks.of(family).is_empty();
+    let remote = |family| tunnels.values().any(|tunnel| within(&tunnel.networks, family));
+    let used =
+        |family: &Family| *family == Family::V4 || within(&view.local.networks, *family) || remote(*family);
+    Family::ALL.into_iter().filter(used).collect()
+}
+
+/// The link, and the way into its routing table.
+fn own_end(view: &GatewayView, tunnels: &BTreeMap<CableId, Tunnel>) -> NodePlan {
+    let mut node = NodePlan::default();
+    let families = inner_families(view, tunnels);
+    let kind = if view.facts.tun { LinkKind::Tun } else { LinkKind::Veth(Veth { peer: other_end() }) };
+    node.links.insert(link_name(), Link { kind, mtu: mtu(view, &families), mac: None });
+    // KERNEL: the filter in force is the larger of the link's and that of `all`, and loose beats strict.
+    node.sysctls.insert(SysctlKey::RpFilter(link_name()), LOOSE);
+    for family in families {
+        node.sysctls.insert(SysctlKey::LinkForwarding(family, link_name()), 1);
+        if family == Family::V6 {
+            node.sysctls.insert(SysctlKey::AddrGenMode(link_name()), NO_ADDRESSES);
+        }
+        let selector = RuleSelector::default();
+        node.rules.insert(Rule { family, priority: RULE_CABLE, selector, table: TABLE_CABLE });
+    }
+    node
+}
+
+/// What fits into the smallest link that carries the cables, over IPv6: as much as the kernel's own devices take
+/// off, so that a peer that comes over the other family changes nothing. IPv6 inside needs 1280 whatever the
+/// outer packets then weigh; those are cut into fragments.
+fn mtu(view: &GatewayView, inner: &[Family]) -> Option<Mtu> {
+    let facts = &view.facts;
+    let uplink = |(family, address): (Family, &IpAddr)| {
+        let by_address = facts.link_with(*address).map(|(_, link)| link);
+        let by_route = || facts.default_route.get(family).and_then(|name| facts.links.get(name));
+        by_address.or_else(by_route)?.mtu
+    };
+    let inside = view.local.private_ips.iter().filter_map(uplink).min()?.inside(WIREGUARD_OVERHEAD);
+    Some(if inner.contains(&Family::V6) { inside.max(Mtu::IPV6_MIN) } else { inside })
+}
+
+fn refuse(endpoint: &Endpoint, reason: &'static str, field: &str, (what, remedy): (String, &str)) -> Problem {
+    let object = format!("Endpoint {}", endpoint.object);
+    Problem { reason, object, field: field.to_owned(), what, remedy: remedy.to_owned() }
+}
+
+fn tunnel(
+    endpoint: &Endpoint,
+    view: &GatewayView,
+    taken: &mut BTreeMap<PublicKey, String>,
+) -> Result<Tunnel, Problem> {
+    const KEY: &str = "spec.backend_config.publicKey";
+    let outer = Family::ALL.into_iter().find_map(|family| {
+        view.local.private_ips.get(family)?;
+        Some((endpoint.private_ips.get(family).copied(), endpoint.reachable_ip(family)?))
+    });
+    let Some((private, using_ip)) = outer else {
+        let what = "it has no address of a family in which this gateway node has one".to_owned();
+        let remedy = "give both gateway nodes an address of the same family";
+        return Err(refuse(endpoint, "NoCommonFamily", "spec.privateIPs", (what, remedy)));
+    };
+    let Some(key) = endpoint.public_key else {
+        let what = "a wireguard cable needs the public key of the other end, and there is none".to_owned();
+        let remedy = "restart that cluster's gateway, which publishes it";
+        return Err(refuse(endpoint, "MissingPublicKey", KEY, (what, remedy)));
+    };
+    if let Some(other) = taken.get(&key) {
+        let what = format!("{} is the key of {other}", key.short());
+        let remedy = "delete the Secret with the key of one of the gateways and restart it, so that it makes a new one";
+        return Err(refuse(endpoint, "DuplicatePublicKey", KEY, (what, remedy)));
+    }
+    let networks = endpoint.subnet_set();
+    if networks.is_empty() {
+        let what = "it publishes no network".to_owned();
+        return Err(refuse(endpoint, "NoSubnets", "spec.subnets", (what, "set that cluster's CIDRs")));
+    }
+    taken.insert(key, format!("cluster {}", endpoint.cluster));
+    let (probe, peer) = (probe(endpoint, view), Some(key));
+    let using_nat = private != Some(using_ip);
+    Ok(Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer })
+}
+
+/// The first family in which the remote answers and this node has an address of its pods to ask from.
+fn probe(endpoint: &Endpoint, view: &GatewayView) -> Option<ProbeAddresses> {
+    let candidate = |family| {
+        let to = *endpoint.health_check_ips.get(family)?;
+        Some(ProbeAddresses { to, from: plugin_address(view, family) })
+    };
+    let candidates: Vec<ProbeAddresses> = Family::ALL.into_iter().filter_map(candidate).collect();
+    candidates.iter().find(|probe| probe.from.is_some()).or(candidates.first()).copied()
+}
+
+fn plugin_address(view: &GatewayView, family: Family) -> Option<IpAddr> {
+    view.facts.link_within(&view.local.pod_networks, family).map(|(_, address)| address)
+}
+
+/// Adds the peer and the ways to what is behind it, and keeps the peer's own packets out of the cable where its
+/// address is in a remote network.
+fn connect(node: &mut NodePlan, device: &mut WireguardDevice, (tunnel, view): (&Tunnel, &GatewayView)) {
+    let (Some(key), Some(keys)) = (tunnel.peer, &view.local.wireguard) else { return };
+    let peer = WireguardPeer {
+        preshared_key: Some(keys.preshared.clone()),
+        endpoint: SocketAddr::new(tunnel.using_ip, tunnel.endpoint.udp_port),
+        allowed: tunnel.networks.clone(),
+        keepalive: KEEPALIVE,
+    };
+    device.peers.insert(key, peer);
+    for dst in tunnel.networks.iter() {
+        let src = plugin_address(view, Family::of_net(&dst));
+        let route = Route { src, ..Route::dev(link_name()) };
+        node.routes.insert(RouteKey { table: TABLE_CABLE, dst, metric: METRIC }, route);
+    }
+}
+
+/// Packets to remote gateways go out by the main table, also where a gateway's address is in a remote network: a
+/// cable must not be sent into itself.
+fn outside_rules<'a, I: Iterator<Item = &'a Tunnel> + Clone>(tunnels: I) -> BTreeSet<Rule> {
+    let remote: CidrSet = tunnels.clone().flat_map(|tunnel| tunnel.networks.iter()).collect();
+    let inside = tunnels.map(|tunnel| tunnel.using_ip).filter(|address| remote.contains(*address));
+    let rule = |address: IpAddr| {
+        let selector = RuleSelector { to: Some(IpNet::from(address)), ..RuleSelector::default() };
+        let family = Family::of(address);
+        Rule { family, priority: RULE_OUTSIDE, selector, table: TableId::MAIN }
+    };
+    inside.map(rule).collect()
+}
+
+fn no_keys() -> Problem {
+    Problem {
+        reason: "NoWireguardKey",
+        object: "gateway node".to_owned(),
+        field: "wireguard".to_owned(),
+        what: "the key of this gateway or the preshared key is not known yet".to_owned(),
+        remedy: "see the condition WireguardKeyReady; the gateway goes on by itself".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "wireguard_tests.rs"]
+mod tests;
