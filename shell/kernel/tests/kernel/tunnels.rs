@@ -29,7 +29,9 @@ fn tun_device_stays_with_its_routes_when_nobody_has_it_open() {
         assert_eq!(converge(&mut another, &tun()), []);
         assert!(listing("ip route show table 100").contains("10.2.0.0/16 dev subm-tun"));
         // KERNEL: what nobody reads is thrown away, it does not leave by another route.
-        foreign("ip link add uplink type bridge; ip link set uplink up; ip address add 10.9.0.1/24 dev uplink");
+        foreign(
+            "ip link add uplink type bridge; ip link set uplink up; ip address add 10.9.0.1/24 dev uplink",
+        );
         foreign("ip route add default via 10.9.0.2; ip rule add preference 100 lookup 100");
         assert!(listing("ip route get 10.2.0.1").contains("dev subm-tun"));
         reach(&mut another, &NodePlan::default());
