@@ -54,31 +54,32 @@ pub(crate) async fn follow(
     let mut said = String::new();
     loop {
         let pause = match preshared(&config.psk) {
+            Ok(preshared) if known.as_ref() == Some(&preshared) => REREAD,
             Ok(preshared) => {
                 board.post(safety(&config.psk));
-                if known.as_ref() != Some(&preshared) {
-                    let keys =
-                        WireguardKeys { private: private.clone(), public, preshared: preshared.clone() };
-                    if inputs.send(Input::Keys(Box::new(keys))).await.is_err() {
-                        return;
-                    }
-                    known = Some(preshared);
-                }
-                said.clear();
+                known = Some(preshared.clone());
+                let keys = WireguardKeys { private: private.clone(), public, preshared };
+                // Fails only when the daemon ends.
+                drop(inputs.send(Input::Keys(Box::new(keys))).await);
                 REREAD
             }
             Err(error) => {
-                let what = format!("{error:#}");
-                if what != said {
-                    warn!(error = %what, "the preshared key cannot be read, trying again");
-                    board.post(Finding::fails(PSK_SAFE, "Unreadable", what.clone()));
-                    said = what;
-                }
+                post_unreadable(&board, format!("{error:#}"), &mut said);
+                known = None;
                 RETRY
             }
         };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// What was read before stays in use.
+fn post_unreadable(board: &Noticeboard, what: String, said: &mut String) {
+    if what != *said {
+        warn!(error = %what, "the preshared key cannot be read, trying again");
+        board.post(Finding::fails(PSK_SAFE, "Unreadable", &what));
+    }
+    *said = what;
 }
 
 /// The key in the Secret, or a new one where there is no Secret.

@@ -4,7 +4,8 @@ use super::*;
 use crate::view::tests::config;
 
 fn text(psk: &Psk) -> String {
-    preshared(psk).unwrap().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    let key = preshared(psk).unwrap();
+    key.as_bytes().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn given(text: &str) -> Psk {

@@ -70,8 +70,14 @@ fn parts(
     let (known_sender, known) = watch::channel(None);
     let (gateways_sender, gateways) = watch::channel(Objects::default());
     let (board, surroundings) = Noticeboard::new();
-    let (report, probes) = (converger.report(), prober.probes());
-    let feeds = Feeds { known, surroundings, report, probes, evidence, gateways };
+    let feeds = Feeds {
+        known,
+        surroundings,
+        report: converger.report(),
+        probes: prober.probes(),
+        evidence,
+        gateways,
+    };
     let (names, hostname) = watch::channel(None);
     let (publication, wanted) = watch::channel(Publication::Hold);
     let (roles, active) = watch::channel(None);

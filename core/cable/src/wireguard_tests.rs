@@ -100,7 +100,9 @@ fn show(view: &GatewayView) -> String {
 }
 
 fn said(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("{}: {problem}\n", problem.reason)).collect()
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {problem}\n", problem.reason)).collect();
+    lines.concat()
 }
 
 #[test]

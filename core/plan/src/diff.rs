@@ -8,7 +8,7 @@ use subm_types::IfName;
 use crate::nft::{ElementsChange, Table};
 use crate::{
     Alteration, FdbEntry, Link, LinkKind, Neighbour, NodePlan, NodeState, RouteTarget, Step, Sysctl,
-    WireguardDevice, WireguardPeer,
+    WireguardDevice,
 };
 
 /// The steps from a state to a plan: adds before deletes, links before what stands on them.
@@ -152,33 +152,9 @@ impl Change<'_> {
         self.state.own.wireguard.get(name).filter(|_| self.stands_on(name))
     }
 
-    /// Peers that are new or differ. A network that moves from one peer to another is taken over by the one that
-    /// gets it, so it is never without a peer; peers that only lose networks come last, lest what they lose be
-    /// sent to nobody.
     fn set_wireguard(&self, steps: &mut Vec<Step>) {
         for (name, device) in &self.plan.wireguard {
-            let found = self.wireguard(name);
-            let same = |found: &&WireguardDevice| {
-                found.private_key == device.private_key && found.listen_port == device.listen_port
-            };
-            if found.filter(same).is_none() {
-                let key = device.private_key.clone();
-                steps.push(Step::SetWireguard(name.clone(), key, device.listen_port));
-            }
-            let (mut more, mut less) = (Vec::new(), Vec::new());
-            for (key, peer) in &device.peers {
-                let before = found.and_then(|found| found.peers.get(key));
-                if before == Some(peer) {
-                    continue;
-                }
-                let gains = |before: &WireguardPeer| {
-                    peer.allowed.iter().any(|net| !before.allowed.contains_net(&net))
-                };
-                let list = if before.is_none_or(gains) { &mut more } else { &mut less };
-                list.push(Step::SetPeer(name.clone(), *key, peer.clone()));
-            }
-            steps.append(&mut more);
-            steps.append(&mut less);
+            steps.extend(device.steps_from(name, self.wireguard(name)));
         }
     }
 

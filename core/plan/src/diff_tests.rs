@@ -7,7 +7,7 @@ use subm_types::{CidrSet, Family, IfName, MacAddress, Mtu, PresharedKey, Private
 use super::*;
 use crate::nft::{AddressTest, At, Chain, ChainName, Hook, HookType, Policy, Set, SetName, Side};
 use crate::nft::{Match, Rule as NftRule, Verdict, priority};
-use crate::{Flow, Route, RouteKey, Rule, RuleSelector, Scope, SysctlKey, TableId, Vxlan};
+use crate::{Flow, Route, RouteKey, Rule, RuleSelector, Scope, SysctlKey, TableId, Vxlan, WireguardPeer};
 
 fn name(text: &str) -> IfName {
     text.parse().unwrap()
@@ -275,7 +275,7 @@ fn wireguard(peers: &[(u8, &str)]) -> NodePlan {
 }
 
 fn steps(state: &NodeState, plan: &NodePlan) -> String {
-    diff(state, plan).iter().map(|step| format!("{step}\n")).collect()
+    diff(state, plan).iter().fold(String::new(), |text, step| text + &format!("{step}\n"))
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use subm_types::{CidrSet, PresharedKey, PrivateKey, PublicKey};
+use subm_types::{CidrSet, IfName, PresharedKey, PrivateKey, PublicKey};
+
+use crate::Step;
 
 /// A WireGuard device on a link of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,25 @@ impl WireguardDevice {
         Self { private_key: self.private_key.clone(), listen_port: self.listen_port, peers: BTreeMap::new() }
     }
 
+    /// The steps that set the device, and peers that are new or differ. A network that moves from one peer to another
+    /// is taken over by the one that gets it, so it is never without a peer; peers that only lose networks come last.
+    pub(crate) fn steps_from(&self, name: &IfName, found: Option<&Self>) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let same =
+            |found: &Self| found.private_key == self.private_key && found.listen_port == self.listen_port;
+        if !found.is_some_and(same) {
+            steps.push(Step::SetWireguard(name.clone(), self.private_key.clone(), self.listen_port));
+        }
+        let before = |key: &PublicKey| found.and_then(|found| found.peers.get(key));
+        let changed = self.peers.iter().filter(|(key, peer)| before(key) != Some(*peer));
+        let (gaining, losing): (Vec<_>, Vec<_>) =
+            changed.partition(|(key, peer)| before(key).is_none_or(|before| peer.gains_over(before)));
+        let step =
+            |(key, peer): (&PublicKey, &WireguardPeer)| Step::SetPeer(name.clone(), *key, peer.clone());
+        steps.extend(gaining.into_iter().chain(losing).map(step));
+        steps
+    }
+
     /// Gives it a peer, or changes one. A network belongs to one peer only: it leaves the one that had it.
     pub fn set_peer(&mut self, key: PublicKey, peer: WireguardPeer) {
         for (_, other) in self.peers.iter_mut().filter(|(one, _)| **one != key) {
@@ -62,6 +83,13 @@ impl WireguardDevice {
             other.allowed = other.allowed.iter().filter(|net| !taken.contains(net)).collect();
         }
         self.peers.insert(key, peer);
+    }
+}
+
+impl WireguardPeer {
+    /// Whether it has a network that it had not.
+    fn gains_over(&self, before: &Self) -> bool {
+        self.allowed.iter().any(|net| !before.allowed.contains_net(&net))
     }
 }
 

@@ -355,7 +355,7 @@ fn change(netlink: &Netlink, scope: &Scope, standing: &LinkRecord, link: &Link) 
     netlink.send(&request).map_err(KernelError::netlink("set the link"))
 }
 
-/// KERNEL: neither end asks for hardware addresses: with IFF_NOARP frames carry the sender's own, which the other
+/// KERNEL: neither end asks for hardware addresses: with `IFF_NOARP` frames carry the sender's own, which the other
 /// end's network stack takes for somebody else's, so that only who reads the raw frames gets them.
 fn change_other_end(
     netlink: &Netlink,
