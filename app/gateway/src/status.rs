@@ -306,7 +306,13 @@ mod tests {
         let view = active(vec![west()]);
         let outcome = view.outcome();
         let probes = Probes { at: seconds(1), paths: BTreeMap::new(), troubles: Vec::new() };
-        let sources = Sources { view: &view, outcome: &outcome, report: &report, probes: &probes };
+        let sources = Sources {
+            view: &view,
+            outcome: &outcome,
+            report: &report,
+            probes: &probes,
+            evidence: &Evidence::new(),
+        };
         let failure = sources.status().status_failure;
         assert!(failure.len() < 1000 && failure.ends_with("and 4980 more"), "{failure}");
         let findings = sources.findings(&Surroundings::default());
