@@ -1,9 +1,11 @@
 //! Servers that send back what they get and tell whom they see.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
 use std::thread;
 
+use nix::libc;
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
@@ -45,20 +47,40 @@ impl EchoServer {
         Ok(Self { tenants })
     }
 
-    /// Answers on [`ECHO_PORT`] in this host from now on.
+    /// Answers on [`ECHO_PORT`] in this host from now on, in every family that the kernel has.
     pub fn serve(&self, host: &Host) -> Result<(), LabError> {
-        let sockets = || -> io::Result<Tenant> {
-            let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ECHO_PORT));
-            let (tcp, udp) = (StdTcpListener::bind(any)?, StdUdpSocket::bind(any)?);
-            tcp.set_nonblocking(true)?;
-            udp.set_nonblocking(true)?;
-            Ok(Tenant { tcp, udp })
-        };
+        let any = [(Ipv4Addr::UNSPECIFIED, ECHO_PORT).into(), (Ipv6Addr::UNSPECIFIED, ECHO_PORT).into()];
         let what = format!("listen on port {ECHO_PORT}");
-        let tenant = host.enter(sockets)?.map_err(LabError::io(host.name(), what.clone()))?;
-        self.tenants
-            .send(tenant)
-            .map_err(|_| LabError::io(host.name(), what)(io::Error::other("the echo thread has ended")))
+        for any in any {
+            let tenant = match host.enter(|| Tenant::bind(any))? {
+                // A kernel without IPv6 has nobody who could ask over it.
+                Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => continue,
+                bound => bound.map_err(LabError::io(host.name(), what.clone()))?,
+            };
+            self.tenants.send(tenant).map_err(|_| {
+                LabError::io(host.name(), what.clone())(io::Error::other("the echo thread has ended"))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Tenant {
+    fn bind(any: SocketAddr) -> io::Result<Self> {
+        let socket = |kind| -> io::Result<Socket> {
+            let socket = Socket::new(Domain::for_address(any), kind, None)?;
+            if any.is_ipv6() {
+                // Clients of IPv4 are told their address as such, not as one of IPv6.
+                socket.set_only_v6(true)?;
+            }
+            socket.set_reuse_address(kind == Type::STREAM)?;
+            socket.bind(&any.into())?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        };
+        let tcp = socket(Type::STREAM)?;
+        tcp.listen(128)?;
+        Ok(Self { tcp: tcp.into(), udp: socket(Type::DGRAM)?.into() })
     }
 }
 

@@ -19,5 +19,5 @@ pub use echo::{ECHO_PORT, EchoServer};
 pub use error::LabError;
 pub use ground::{Ground, NETNS_DIR, STATE_DIR};
 pub use host::Host;
-pub use watch::{Sighting, Suspect, Watch};
+pub use watch::{Search, SearchReport, Sighting, Suspect, Watch, payload_pattern};
 pub use wire::Veth;

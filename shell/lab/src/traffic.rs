@@ -32,7 +32,7 @@ impl Echoed {
 }
 
 /// Bytes that differ along the way, so that a lost or doubled piece is noticed.
-fn payload(length: usize) -> Vec<u8> {
+pub(crate) fn payload(length: usize) -> Vec<u8> {
     (0..length).map(|position| u8::try_from(position % 251).unwrap_or(0)).collect()
 }
 

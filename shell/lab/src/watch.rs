@@ -1,28 +1,32 @@
 //! Eyes on a link: packets that should not be there.
 
+mod search;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use nix::libc;
 use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::{Host, LabError};
 
+pub use search::{Search, SearchReport, payload_pattern};
+
 /// A packet that should not be on a link: all that is given must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspect {
     /// Comes from here.
-    pub src: Option<Ipv4Net>,
+    pub src: Option<IpNet>,
     /// Goes there.
-    pub dst: Option<Ipv4Net>,
+    pub dst: Option<IpNet>,
 }
 
 /// Packets of one kind that were seen.
@@ -33,10 +37,10 @@ pub struct Sighting {
     /// The kernel's index of the link.
     pub link: usize,
     /// The source.
-    pub src: Ipv4Addr,
+    pub src: IpAddr,
     /// The destination.
-    pub dst: Ipv4Addr,
-    /// The IP protocol number.
+    pub dst: IpAddr,
+    /// The IP protocol number; of IPv6 the next header.
     pub protocol: u8,
 }
 
@@ -52,10 +56,7 @@ impl Watch {
     /// Starts to watch the named link for suspects, in both directions.
     pub async fn start(host: &Host, link: &str, suspects: &[Suspect]) -> Result<Self, LabError> {
         let what = format!("watch {link}");
-        let found =
-            host.netlink()?.get_link_by_name(link).await.map_err(LabError::kernel(host.name(), &*what))?;
-        let missing = || LabError::io(host.name(), &*what)(io::ErrorKind::NotFound.into());
-        let index = found.ok_or_else(missing)?.ifindex();
+        let index = host.index_of(link).await?;
         let filter = program(index, suspects);
         let socket = host.enter(|| open(&filter))?.map_err(LabError::io(host.name(), what))?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -113,16 +114,36 @@ fn collect(socket: &Socket, host: &str, stop: &AtomicBool) -> io::Result<BTreeMa
 const QUEUED: usize = 10_000;
 
 fn sighting(host: &str, link: usize, packet: &[u8]) -> Option<Sighting> {
-    let address = |at: usize| -> Option<Ipv4Addr> {
-        packet.get(at..at + 4).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map(Ipv4Addr::from)
-    };
-    let (src, dst, protocol) = (address(12)?, address(16)?, *packet.get(9)?);
-    Some(Sighting { host: host.to_owned(), link, src, dst, protocol })
+    let sighting = |src, dst, protocol| Sighting { host: host.to_owned(), link, src, dst, protocol };
+    match packet.first()? >> 4 {
+        4 => {
+            let address = |at: usize| -> Option<IpAddr> {
+                let bytes = packet.get(at..at + 4)?;
+                Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into())
+            };
+            Some(sighting(address(V4.src)?, address(V4.dst)?, *packet.get(V4.protocol)?))
+        }
+        6 => {
+            let address = |at: usize| -> Option<IpAddr> {
+                let bytes = packet.get(at..at + 16)?;
+                Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into())
+            };
+            Some(sighting(address(V6.src)?, address(V6.dst)?, *packet.get(V6.protocol)?))
+        }
+        _ => None,
+    }
 }
 
-const SRC: u32 = 12;
-const DST: u32 = 16;
-const ETH_P_IP: u32 = 0x0800;
+/// Where things stand in an IP header, and its Ethernet type.
+struct Header {
+    src: usize,
+    dst: usize,
+    protocol: usize,
+    ethernet: u32,
+}
+
+const V4: Header = Header { src: 12, dst: 16, protocol: 9, ethernet: 0x0800 };
+const V6: Header = Header { src: 8, dst: 24, protocol: 6, ethernet: 0x86dd };
 const ETH_P_ALL: u16 = 3;
 
 /// Instructions of classic BPF (`linux/bpf_common.h`): load a word at a fixed place, mask it, compare it, return.
@@ -130,35 +151,75 @@ const LOAD: u16 = 0x20;
 const AND: u16 = 0x54;
 const EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
+/// As many bytes of a suspect are kept as tell whose it is.
+const KEPT: u32 = 128;
 
-/// A classic BPF program that keeps IPv4 packets of the link that match a suspect: the kernel leaves the rest out,
-/// so that a fast transfer cannot push a suspect out of the socket's buffer.
-fn program(link: u32, suspects: &[Suspect]) -> Vec<SockFilter> {
-    let ancillary = |field: i32| (libc::SKF_AD_OFF + field).cast_unsigned();
-    let refuse = || SockFilter::new(RETURN, 0, 0, 0);
-    let mut program = vec![
-        SockFilter::new(LOAD, 0, 0, ancillary(libc::SKF_AD_PROTOCOL)),
-        SockFilter::new(EQUAL, 1, 0, ETH_P_IP),
-        refuse(),
+fn ancillary(field: i32) -> u32 {
+    (libc::SKF_AD_OFF + field).cast_unsigned()
+}
+
+/// Instructions that end the program for packets of other links.
+fn only_link(link: u32) -> [SockFilter; 3] {
+    [
         SockFilter::new(LOAD, 0, 0, ancillary(libc::SKF_AD_IFINDEX)),
         SockFilter::new(EQUAL, 1, 0, link),
-        refuse(),
-    ];
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
+}
+
+/// One word of a packet that must have a value where the mask is set.
+struct Word {
+    at: u32,
+    mask: u32,
+    is: u32,
+}
+
+/// A classic BPF program that keeps packets of the link that match a suspect: the kernel leaves the rest out, so that
+/// a fast transfer cannot push a suspect out of the socket's buffer.
+fn program(link: u32, suspects: &[Suspect]) -> Vec<SockFilter> {
+    let mut program = Vec::from(only_link(link));
     for suspect in suspects {
-        let tests: Vec<_> = [(SRC, suspect.src), (DST, suspect.dst)]
-            .into_iter()
-            .filter_map(|(at, net)| net.map(|net| (at, net)))
-            .collect();
+        let tests = tests(suspect);
         let count = u8::try_from(tests.len()).unwrap_or(0);
-        for (index, (at, net)) in (0..count).zip(tests) {
+        for (index, test) in (0..count).zip(tests) {
             // On a mismatch: over the tests of this suspect that are left, and its `return`.
             let over = (count - 1 - index) * 3 + 1;
-            program.push(SockFilter::new(LOAD, 0, 0, at));
-            program.push(SockFilter::new(AND, 0, 0, u32::from(net.netmask())));
-            program.push(SockFilter::new(EQUAL, 0, over, u32::from(net.network())));
+            program.push(SockFilter::new(LOAD, 0, 0, test.at));
+            program.push(SockFilter::new(AND, 0, 0, test.mask));
+            program.push(SockFilter::new(EQUAL, 0, over, test.is));
         }
-        program.push(SockFilter::new(RETURN, 0, 0, 128));
+        program.push(SockFilter::new(RETURN, 0, 0, KEPT));
     }
-    program.push(refuse());
+    program.push(SockFilter::new(RETURN, 0, 0, 0));
     program
+}
+
+/// What must hold for a suspect: the family of its networks, and the words of its addresses.
+fn tests(suspect: &Suspect) -> Vec<Word> {
+    let mut tests = Vec::new();
+    let sides = [(suspect.src, V4.src, V6.src), (suspect.dst, V4.dst, V6.dst)];
+    for (net, v4, v6) in sides {
+        let (header, at, mask, address) = match net {
+            None => continue,
+            Some(IpNet::V4(net)) => {
+                (&V4, v4, net.netmask().octets().to_vec(), net.network().octets().to_vec())
+            }
+            Some(IpNet::V6(net)) => {
+                (&V6, v6, net.netmask().octets().to_vec(), net.network().octets().to_vec())
+            }
+        };
+        let protocol = ancillary(libc::SKF_AD_PROTOCOL);
+        tests.push(Word { at: protocol, mask: u32::MAX, is: header.ethernet });
+        for (index, (mask, is)) in words(&mask).zip(words(&address)).enumerate() {
+            // A network of length 0 is all of its family.
+            if mask != 0 {
+                tests.push(Word { at: u32::try_from(at + 4 * index).unwrap_or(u32::MAX), mask, is });
+            }
+        }
+    }
+    tests
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.chunks(4).map(|word| word.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
 }

@@ -1,10 +1,12 @@
 //! Links between hosts, and addresses and routes on them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+use std::path::Path;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
+use nlink::netlink::addr::{Ipv4Address, Ipv6Address};
 use nlink::netlink::link::{BridgeLink, BridgePortConfig, VethLink};
-use nlink::netlink::route::Ipv4Route;
+use nlink::netlink::route::{Ipv4Route, Ipv6Route};
 
 use crate::{Host, LabError};
 
@@ -68,25 +70,53 @@ impl Host {
             .map_err(LabError::kernel(self.name(), format!("ip link set {link} up")))
     }
 
-    /// Gives a link an address.
+    /// Gives a link an address, which can be used at once: nobody else in the lab has it.
     pub async fn add_address(&self, link: &str, address: IpNet) -> Result<(), LabError> {
-        self.netlink()?
-            .add_address_by_name(link, address.addr(), address.prefix_len())
-            .await
-            .map_err(LabError::kernel(self.name(), format!("ip address add {address} dev {link}")))
+        let netlink = self.netlink()?;
+        let added = match address {
+            IpNet::V4(net) => netlink.add_address(Ipv4Address::new(link, net.addr(), net.prefix_len())).await,
+            IpNet::V6(net) => {
+                netlink.add_address(Ipv6Address::new(link, net.addr(), net.prefix_len()).nodad()).await
+            }
+        };
+        added.map_err(LabError::kernel(self.name(), format!("ip address add {address} dev {link}")))
     }
 
     /// Adds a route by a neighbour.
-    pub async fn add_route(&self, to: Ipv4Net, via: Ipv4Addr) -> Result<(), LabError> {
-        self.netlink()?
-            .add_route(Ipv4Route::new(to.network(), to.prefix_len()).gateway(via))
-            .await
-            .map_err(LabError::kernel(self.name(), format!("ip route add {to} via {via}")))
+    pub async fn add_route(&self, to: IpNet, via: impl Into<IpAddr>) -> Result<(), LabError> {
+        let via = via.into();
+        let netlink = self.netlink()?;
+        let failed = LabError::kernel(self.name(), format!("ip route add {to} via {via}"));
+        let added = match (to, via) {
+            (IpNet::V4(to), IpAddr::V4(via)) => {
+                netlink.add_route(Ipv4Route::new(to.network(), to.prefix_len()).gateway(via)).await
+            }
+            (IpNet::V6(to), IpAddr::V6(via)) => {
+                netlink.add_route(Ipv6Route::new(to.network(), to.prefix_len()).gateway(via)).await
+            }
+            (IpNet::V4(_), IpAddr::V6(_)) | (IpNet::V6(_), IpAddr::V4(_)) => {
+                Err(nlink::Error::invalid_message("a route and its neighbour are of one family"))
+            }
+        };
+        added.map_err(failed)
     }
 
-    /// Lets packets pass through the host.
+    /// Lets packets of both families pass through the host.
     pub fn forward_packets(&self) -> Result<(), LabError> {
-        self.sysctl("net/ipv4/ip_forward", "1")
+        self.sysctl("net/ipv4/ip_forward", "1")?;
+        if self.enter(|| Path::new("/proc/sys/net/ipv6").exists())? {
+            self.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        }
+        Ok(())
+    }
+
+    /// The kernel's index of a link.
+    pub(crate) async fn index_of(&self, link: &str) -> Result<u32, LabError> {
+        let what = format!("ip link show {link}");
+        let found = self.netlink()?.get_link_by_name(link).await;
+        let found = found.map_err(LabError::kernel(self.name(), &*what))?;
+        let missing = || LabError::io(self.name(), &*what)(std::io::ErrorKind::NotFound.into());
+        Ok(found.ok_or_else(missing)?.ifindex())
     }
 
     /// The addresses of a link.

@@ -2,15 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its ground is missing")]
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use subm_lab::traffic::{self, PingRun, StreamRun, UdpFlow};
-use subm_lab::{ECHO_PORT, EchoServer, Ground, Host, Suspect, Veth, Watch};
+use subm_lab::{ECHO_PORT, EchoServer, Ground, Host, Search, Suspect, Veth, Watch, payload_pattern};
 
 const LEFT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const RIGHT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const LEFT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1);
+const RIGHT6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1);
+/// The two hosts, by family.
+const PAIRS: [(IpAddr, IpAddr); 2] =
+    [(IpAddr::V4(LEFT), IpAddr::V4(RIGHT)), (IpAddr::V6(LEFT6), IpAddr::V6(RIGHT6))];
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Two hosts with a router between them, and echo servers on both.
@@ -28,14 +33,15 @@ fn net(text: &str) -> IpNet {
 async fn three() -> Three {
     let [left, router, right] = ["left", "router", "right"].map(Host::create);
     let (left, router, right) = (left.await.unwrap(), router.await.unwrap(), right.await.unwrap());
-    for (host, port, own, gateway) in [
-        (&left, "to-left", "192.0.2.1/24", "192.0.2.254"),
-        (&right, "to-right", "198.51.100.1/24", "198.51.100.254"),
-    ] {
+    let v4 = [("192.0.2.1/24", "192.0.2.254/24"), ("198.51.100.1/24", "198.51.100.254/24")];
+    let v6 = [("2001:db8:1::1/64", "2001:db8:1::ff/64"), ("2001:db8:2::1/64", "2001:db8:2::ff/64")];
+    for (side, (host, port)) in [(&left, "to-left"), (&right, "to-right")].into_iter().enumerate() {
         Veth { here: (host, "eth0"), there: (&router, port), mtu: 1500 }.lay().await.unwrap();
-        host.add_address("eth0", net(own)).await.unwrap();
-        router.add_address(port, net(&format!("{gateway}/24"))).await.unwrap();
-        host.add_route(Ipv4Net::default(), gateway.parse().unwrap()).await.unwrap();
+        for ((own, gateway), all) in [(v4[side], "0.0.0.0/0"), (v6[side], "::/0")] {
+            host.add_address("eth0", net(own)).await.unwrap();
+            router.add_address(port, net(gateway)).await.unwrap();
+            host.add_route(net(all), net(gateway).addr()).await.unwrap();
+        }
     }
     router.forward_packets().unwrap();
     let echo = EchoServer::start().unwrap();
@@ -54,20 +60,21 @@ fn on_ground(body: impl AsyncFnOnce(Three) + Send + 'static) {
     std::thread::spawn(run).join().unwrap();
 }
 
-fn echo(address: Ipv4Addr) -> SocketAddr {
-    (address, ECHO_PORT).into()
+fn echo(address: impl Into<IpAddr>) -> SocketAddr {
+    (address.into(), ECHO_PORT).into()
 }
 
 #[test]
 fn answers_tell_whom_the_server_saw_and_come_back_whole() {
     on_ground(async |three| {
-        let left = SocketAddr::from((LEFT, 0)).ip();
-        for bytes in [0, 1, 1472, 9000, 60_000] {
-            let udp = traffic::udp(&three.left, echo(RIGHT), bytes, ANSWER).unwrap();
-            assert_eq!((udp.seen_as.ip(), udp.source_kept()), (left, true));
-            let tcp = traffic::tcp(&three.left, echo(RIGHT), bytes * 50, ANSWER).unwrap();
-            assert_eq!((tcp.seen_as, tcp.source_kept()), (tcp.own, true));
-            assert!(traffic::ping(&three.left, RIGHT, bytes, ANSWER).unwrap() < ANSWER);
+        for (left, right) in PAIRS {
+            for bytes in [0, 1, 1452, 1472, 9000, 60_000] {
+                let udp = traffic::udp(&three.left, echo(right), bytes, ANSWER).unwrap();
+                assert_eq!((udp.seen_as.ip(), udp.source_kept()), (left, true));
+                let tcp = traffic::tcp(&three.left, echo(right), bytes * 50, ANSWER).unwrap();
+                assert_eq!((tcp.seen_as, tcp.source_kept()), (tcp.own, true));
+                assert!(traffic::ping(&three.left, right, bytes, ANSWER).unwrap() < ANSWER);
+            }
         }
     });
 }
@@ -132,27 +139,56 @@ fn a_series_without_loss_says_so_and_ends() {
 #[test]
 fn a_watch_sees_suspects_on_its_link_in_both_directions_and_nothing_else() {
     on_ground(async |three| {
-        let right: Ipv4Net = Ipv4Net::from(RIGHT);
-        let to = [Suspect { src: None, dst: Some(right) }];
-        let other = [
-            Suspect { src: Some(right), dst: Some(right) },
-            Suspect { src: Some(Ipv4Net::from(LEFT)), dst: None },
-        ];
-        let leaving = Watch::start(&three.left, "eth0", &to).await.unwrap();
-        let arriving = Watch::start(&three.router, "to-left", &to).await.unwrap();
-        let elsewhere = Watch::start(&three.router, "to-right", &other).await.unwrap();
-        let idle = Watch::start(&three.left, "lo", &to).await.unwrap();
-        for _ in 0..3 {
-            traffic::ping(&three.left, RIGHT, 10, ANSWER).unwrap();
+        for (left, right) in PAIRS {
+            watched(&three, left, right).await;
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        for watch in [leaving, arriving, elsewhere] {
-            let seen = watch.stop().unwrap();
-            let all: Vec<_> =
-                seen.iter().map(|(seen, count)| (seen.src, seen.dst, seen.protocol, *count)).collect();
-            assert_eq!(all, [(LEFT, RIGHT, 1, 3)]);
+    });
+}
+
+/// Suspects with their addresses, and how often each was seen, among traffic of both families.
+async fn watched(three: &Three, left: IpAddr, right: IpAddr) {
+    let (one, all) = (IpNet::from(right), IpNet::new(left, 16).unwrap().trunc());
+    let to = [Suspect { src: None, dst: Some(one) }];
+    let other = [Suspect { src: Some(one), dst: Some(one) }, Suspect { src: Some(all), dst: Some(one) }];
+    let leaving = Watch::start(&three.left, "eth0", &to).await.unwrap();
+    let arriving = Watch::start(&three.router, "to-left", &to).await.unwrap();
+    let elsewhere = Watch::start(&three.router, "to-right", &other).await.unwrap();
+    let idle = Watch::start(&three.left, "lo", &to).await.unwrap();
+    for _ in 0..3 {
+        for (_, right) in PAIRS {
+            traffic::ping(&three.left, right, 10, ANSWER).unwrap();
         }
-        assert!(idle.stop().unwrap().is_empty());
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let icmp = if left.is_ipv4() { 1 } else { 58 };
+    for watch in [leaving, arriving, elsewhere] {
+        let seen = watch.stop().unwrap();
+        let all: Vec<_> =
+            seen.iter().map(|(seen, count)| (seen.src, seen.dst, seen.protocol, *count)).collect();
+        assert_eq!(all, [(left, right, icmp, 3)]);
+    }
+    assert!(idle.stop().unwrap().is_empty());
+}
+
+#[test]
+fn a_search_finds_a_payload_wherever_it_is_in_a_packet_and_says_what_it_missed() {
+    on_ground(async |three| {
+        for (left, right) in PAIRS {
+            let search = Search::start(&three.router, "to-left", &payload_pattern()).await.unwrap();
+            let other = Search::start(&three.router, "to-left", b"what nobody sends").await.unwrap();
+            for bytes in [8, 48, 1200] {
+                traffic::udp(&three.left, echo(right), bytes, ANSWER).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let (report, other) = (search.stop().unwrap(), other.stop().unwrap());
+            let found: Vec<_> =
+                report.found.iter().map(|(seen, count)| (seen.src, seen.dst, *count)).collect();
+            let mut both = [(left, right, 2), (right, left, 2)];
+            both.sort_unstable();
+            assert_eq!(found, both);
+            assert!(report.packets >= 6 && report.missed == 0, "{report:?}");
+            assert!(other.packets >= 6 && other.found.is_empty(), "{other:?}");
+        }
     });
 }
 
@@ -160,7 +196,7 @@ fn a_watch_sees_suspects_on_its_link_in_both_directions_and_nothing_else() {
 fn a_watch_under_traffic_sees_no_innocent_from_before_its_filter() {
     on_ground(async |three| {
         let stream = StreamRun::start(&three.left, echo(RIGHT)).unwrap();
-        let nobody = [Suspect { src: None, dst: Some(Ipv4Net::from(Ipv4Addr::new(203, 0, 113, 1))) }];
+        let nobody = [Suspect { src: None, dst: Some(net("203.0.113.1/32")) }];
         for _ in 0..100 {
             let watch = Watch::start(&three.router, "to-left", &nobody).await.unwrap();
             assert!(watch.stop().unwrap().is_empty());

@@ -231,7 +231,7 @@ async fn lay(here: (&Host, &str, &str), there: (&Host, &str, &str)) {
 
 async fn route(host: &Host, to: &str, via: &str) {
     let (to, via): (Ipv4Net, Ipv4Addr) = (to.parse().unwrap(), via.parse().unwrap());
-    host.add_route(to, via).await.unwrap();
+    host.add_route(to.into(), via).await.unwrap();
 }
 
 fn net(text: &str) -> IpNet {

@@ -1,8 +1,8 @@
-//! ICMP echo requests (RFC 792), answered by kernels.
+//! ICMP echo requests (RFC 792, RFC 4443), answered by kernels.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,16 +13,23 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::payload;
 use crate::{Host, LabError};
 
-const ECHO_REQUEST: u8 = 8;
-const ECHO_REPLY: u8 = 0;
+/// The types of an echo request and of its reply, by family.
+const V4: [u8; 2] = [8, 0];
+const V6: [u8; 2] = [128, 129];
 const HEADER: usize = 8;
 
 /// Sends one echo request with this many bytes and tells how long the answer took.
-pub fn ping(host: &Host, to: Ipv4Addr, bytes: usize, timeout: Duration) -> Result<Duration, LabError> {
+pub fn ping(
+    host: &Host,
+    to: impl Into<IpAddr>,
+    bytes: usize,
+    timeout: Duration,
+) -> Result<Duration, LabError> {
+    let to = to.into();
     let ask = || -> io::Result<Duration> {
         let mut socket = open(to)?;
         let start = Instant::now();
-        socket.write_all(&request(1, bytes))?;
+        socket.write_all(&request(to, 1, bytes))?;
         loop {
             let left = timeout.saturating_sub(start.elapsed());
             match receive(&mut socket, left)? {
@@ -62,7 +69,8 @@ pub struct PingRun {
 
 impl PingRun {
     /// Starts asking at this interval.
-    pub fn start(host: &Host, to: Ipv4Addr, interval: Duration) -> Result<Self, LabError> {
+    pub fn start(host: &Host, to: impl Into<IpAddr>, interval: Duration) -> Result<Self, LabError> {
+        let to = to.into();
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
         let thread = host.spawn("ping", move || series(to, interval, &seen))?;
@@ -84,7 +92,7 @@ impl PingRun {
 
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-fn series(to: Ipv4Addr, interval: Duration, stop: &AtomicBool) -> io::Result<PingReport> {
+fn series(to: IpAddr, interval: Duration, stop: &AtomicBool) -> io::Result<PingReport> {
     let mut socket = open(to)?;
     let mut report = PingReport::default();
     let mut open_requests: BTreeMap<u16, Instant> = BTreeMap::new();
@@ -99,7 +107,7 @@ fn series(to: Ipv4Addr, interval: Duration, stop: &AtomicBool) -> io::Result<Pin
             Some(end) if now >= end || open_requests.values().all(|asked| now > *asked + LAST_WAIT) => break,
             None if now >= due => {
                 // A send may fail while the route is away: that is a lost packet and shows as one.
-                if let Err(error) = socket.write_all(&request(number, 56)) {
+                if let Err(error) = socket.write_all(&request(to, number, 56)) {
                     tracing::debug!(%to, %error, "an echo request was refused");
                 }
                 report.sent += 1;
@@ -125,15 +133,20 @@ fn series(to: Ipv4Addr, interval: Duration, stop: &AtomicBool) -> io::Result<Pin
 }
 
 /// KERNEL: a datagram ICMP socket fills in identifier and checksum, and gets only answers to its own requests.
-fn open(to: Ipv4Addr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::ICMPV4))?;
+fn open(to: IpAddr) -> io::Result<Socket> {
+    let (domain, protocol) = match to {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    let socket = Socket::new(domain, Type::DGRAM, Some(protocol))?;
     socket.connect(&SocketAddr::from((to, 0)).into())?;
     Ok(socket)
 }
 
-fn request(number: u16, bytes: usize) -> Vec<u8> {
+fn request(to: IpAddr, number: u16, bytes: usize) -> Vec<u8> {
     let [high, low] = number.to_be_bytes();
-    let mut packet = vec![ECHO_REQUEST, 0, 0, 0, 0, 0, high, low];
+    let [kind, _] = if to.is_ipv4() { V4 } else { V6 };
+    let mut packet = vec![kind, 0, 0, 0, 0, 0, high, low];
     packet.extend(payload(bytes));
     packet
 }
@@ -147,7 +160,7 @@ fn receive(socket: &mut Socket, wait: Duration) -> io::Result<Option<(u16, usize
     socket.set_read_timeout(Some(wait.max(Duration::from_micros(50))))?;
     let mut buffer = vec![0; 65_536];
     match socket.read(&mut buffer) {
-        Ok(length) if length >= HEADER && buffer[0] == ECHO_REPLY => {
+        Ok(length) if length >= HEADER && [V4[1], V6[1]].contains(&buffer[0]) => {
             let number = u16::from_be_bytes([buffer[6], buffer[7]]);
             let intact = buffer[HEADER..length] == payload(length - HEADER);
             if intact { Ok(Some((number, length - HEADER))) } else { Err(super::changed()) }

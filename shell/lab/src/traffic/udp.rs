@@ -1,7 +1,7 @@
 //! UDP datagrams and their answers.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use super::{Echoed, payload};
@@ -25,7 +25,9 @@ impl UdpFlow {
     pub fn open(host: &Host, to: SocketAddr) -> Result<Self, LabError> {
         let what = format!("udp to {to}");
         let open = || -> io::Result<UdpSocket> {
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+            let any: IpAddr =
+                if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+            let socket = UdpSocket::bind((any, 0))?;
             socket.connect(to)?;
             Ok(socket)
         };
