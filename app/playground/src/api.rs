@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use subm_apiserver::{ApiServer, Authority, Credential, Objects, Rule, ServerTls};
 use subm_lab::{Host, STATE_DIR};
-use subm_types::ClusterId;
+use subm_types::{ClusterId, Family, PerFamily};
 
-use crate::topology::{API_PORT, HUB, Topology};
+use crate::topology::{self, API_PORT, Families, Topology};
 use crate::world::World;
 
 pub(crate) use objects::{BROKER_NAMESPACE, OPERATOR_NAMESPACE};
@@ -38,7 +40,7 @@ pub(crate) struct Apis(BTreeMap<String, Api>);
 pub(crate) struct Api {
     name: String,
     server: ApiServer,
-    address: Ipv4Addr,
+    addresses: PerFamily<IpAddr>,
     authority: String,
 }
 
@@ -46,11 +48,13 @@ impl Apis {
     /// Starts all servers, with the objects of their clusters in them.
     pub(crate) fn start(world: &World) -> anyhow::Result<Self> {
         let mut servers = BTreeMap::new();
-        let hub = Api::start(world.host(HUB_NAME)?, HUB)?;
+        let (host, addresses) = world.topology.hub();
+        let hub = Api::start(HUB_NAME, world.host(host)?, addresses)?;
         objects::create_hub(&hub.objects())?;
         servers.insert(HUB_NAME.to_owned(), hub);
         for cluster in &world.topology.clusters {
-            let api = Api::start(world.host(&cluster.name)?, cluster.api())?;
+            let addresses = topology::addresses(cluster.api());
+            let api = Api::start(&cluster.name, world.host(&cluster.name)?, addresses)?;
             objects::create_cluster(&api.objects(), cluster)?;
             servers.insert(cluster.name.clone(), api);
         }
@@ -81,26 +85,35 @@ impl Apis {
 }
 
 impl Api {
-    fn start(host: &Host, address: Ipv4Addr) -> anyhow::Result<Self> {
-        let name = host.name().to_owned();
+    fn start(name: &str, host: &Host, addresses: PerFamily<IpAddr>) -> anyhow::Result<Self> {
+        let name = name.to_owned();
         let authority = Authority::new(&format!("{name} CA"))?;
-        let tls = authority.server_certificate(&[address.to_string()])?;
+        let names: Vec<String> = addresses.iter().map(|(_, address)| address.to_string()).collect();
+        let tls = authority.server_certificate(&names)?;
         let server = ApiServer::builder().build();
-        let listener = host
-            .enter(|| -> io::Result<TcpListener> {
-                let listener = TcpListener::bind((address, API_PORT))?;
+        let listen = || -> io::Result<Vec<TcpListener>> {
+            let listen = |(_, address): (Family, &IpAddr)| {
+                let listener = TcpListener::bind((*address, API_PORT))?;
                 listener.set_nonblocking(true)?;
                 Ok(listener)
-            })?
-            .with_context(|| format!("the API server of {name}"))?;
+            };
+            addresses.iter().map(listen).collect()
+        };
+        let listeners = host.enter(listen)?.with_context(|| format!("the API server of {name}"))?;
         let serving = server.clone();
-        host.spawn(&format!("api-{name}"), move || serve(&serving, listener, tls))?;
-        Ok(Self { name, server, address, authority: authority.pem() })
+        host.spawn(&format!("api-{name}"), move || serve(&serving, listeners, &tls))?;
+        Ok(Self { name, server, addresses, authority: authority.pem() })
     }
 
-    /// `host:port`, as clients are told.
+    /// `host:port`, as people are told.
     pub(crate) fn endpoint(&self) -> String {
-        format!("{}:{API_PORT}", self.address)
+        self.endpoint_for(Families::Dual)
+    }
+
+    /// `host:port`, as clients that have these families are told.
+    pub(crate) fn endpoint_for(&self, families: Families) -> String {
+        let known = self.addresses.iter().find(|(family, _)| families.has(*family));
+        known.map_or_else(String::new, |(_, address)| SocketAddr::new(*address, API_PORT).to_string())
     }
 
     /// The certificate of its authority.
@@ -144,12 +157,19 @@ impl Api {
     }
 }
 
-fn serve(server: &ApiServer, listener: TcpListener, tls: ServerTls) {
+fn serve(server: &ApiServer, listeners: Vec<TcpListener>, tls: &ServerTls) {
     let run = || -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            match server.serve(listener, tls).await {}
+            let mut serving = FuturesUnordered::new();
+            for listener in listeners {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                serving.push(server.serve(listener, tls.clone()));
+            }
+            match serving.next().await {
+                None => Err(io::Error::other("it has no address")),
+                Some(never) => match never {},
+            }
         })
     };
     if let Err(error) = run() {

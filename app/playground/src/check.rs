@@ -14,7 +14,9 @@ mod payload;
 mod pods;
 mod services;
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -88,14 +90,17 @@ const JOINED_WITHIN: Duration = Duration::from_mins(1);
 /// Waits until every node has a pod whose packets reach a pod on every node of every other cluster, and every Gateway
 /// says so.
 pub(crate) async fn wait_until_joined(playground: &Playground) -> anyhow::Result<()> {
-    let mut pairs: Vec<(Host, std::net::Ipv4Addr)> = Vec::new();
+    let mut pairs: Vec<(Host, IpAddr)> = Vec::new();
     let topology = &playground.world.topology;
     for (cluster, node) in topology.nodes() {
         let Some(pod) = node.pods.first() else { continue };
         let host = playground.world.host(&pod.name)?;
-        let others = topology.nodes().filter(|(other, _)| *other != cluster);
-        let pods = others.filter_map(|(_, other)| other.pods.first());
-        pairs.extend(pods.map(|other| (host.clone(), other.address)));
+        for (other, node) in topology.nodes().filter(|(other, _)| *other != cluster) {
+            let pod = node.pods.first();
+            let address = |family| pod.and_then(|pod| pod.addresses.get(family));
+            let addresses = cluster.common(other).into_iter().filter_map(address);
+            pairs.extend(addresses.map(|address| (host.clone(), *address)));
+        }
     }
     let deadline = Instant::now() + JOINED_WITHIN;
     let pairs = Arc::new(pairs);
@@ -134,9 +139,16 @@ fn unconnected(playground: &Playground) -> anyhow::Result<Option<String>> {
         let gateways = home.list("gateways.submariner.io", Some(OPERATOR_NAMESPACE));
         let connections =
             gateways.iter().filter_map(|gateway| gateway["status"]["connections"].as_array()).flatten();
-        let connected = connections.filter(|connection| connection["status"] == "connected").count();
-        if connected + 1 < clusters.len() {
-            return Ok(Some(format!("the Gateway of {} tells of {connected} connections", cluster.name)));
+        let connected: BTreeSet<&str> = connections
+            .filter(|connection| connection["status"] == "connected")
+            .filter_map(|connection| connection["endpoint"]["cluster_id"].as_str())
+            .collect();
+        let others = clusters.iter().filter(|other| *other != cluster);
+        if let Some(other) = others.map(|other| other.name.as_str()).find(|name| !connected.contains(name)) {
+            return Ok(Some(format!(
+                "the Gateway of {} does not say that it is connected to {other}",
+                cluster.name
+            )));
         }
     }
     Ok(None)

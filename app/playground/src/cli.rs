@@ -1,5 +1,7 @@
 //! What a person types.
 
+mod shape;
+
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -15,7 +17,8 @@ use crate::control::{Client, Reply, Request};
 use crate::exec;
 use crate::settings::{Lifetime, Settings, find_submariner};
 use crate::supervisor::{self, complain};
-use crate::topology::{MOST_CLUSTERS, Path, Size, Target, Topology};
+use crate::topology::{Path, Target, Topology};
+use shape::ShapeArgs;
 
 /// Joined clusters on this machine, inside namespaces of their own.
 ///
@@ -58,6 +61,8 @@ enum Command {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Prints the topology that flags make or that is running, as a file for --topology
+    Topology(TopologyArgs),
     /// Proves that everything works; without a running playground on one of its own
     Check(CheckArgs),
     /// Ends everything
@@ -76,15 +81,14 @@ struct UpArgs {
     /// The program with the daemons; without it the one beside subctl
     #[arg(long, value_name = "PATH")]
     submariner: Option<PathBuf>,
-    /// How many clusters [default: 2]
-    #[arg(long, value_parser = clap::value_parser!(u8).range(2..=MOST_CLUSTERS))]
-    clusters: Option<u8>,
-    /// How many nodes per cluster beside the gateway [default: 1]
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=20))]
-    workers: Option<u8>,
-    /// How many pods per node [default: 2]
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=20))]
-    pods: Option<u8>,
+    #[command(flatten)]
+    shape: ShapeArgs,
+}
+
+#[derive(Debug, Args)]
+struct TopologyArgs {
+    #[command(flatten)]
+    shape: ShapeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +156,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Exec { place, command } => return exec_in(name, &place, &command),
         Command::Logs { daemon, follow } => logs(name, &daemon, follow)?,
+        Command::Topology(topology) => print(&topology_text(name, topology.shape)?)?,
         Command::Check(check) => return self::check(name, check),
     }
     Ok(ExitCode::SUCCESS)
@@ -166,18 +171,24 @@ fn settings(name: &str, up: UpArgs, lifetime: Lifetime) -> anyhow::Result<Settin
     if !drivers.contains(&cable_driver) {
         bail!("there is no cable driver {cable_driver:?} here: choose from {}", drivers.join(", "));
     }
-    let size = Size {
-        clusters: up.clusters.unwrap_or(2),
-        workers: up.workers.unwrap_or(1),
-        pods: up.pods.unwrap_or(2),
-    };
+    let spec = up.shape.spec()?;
     Ok(Settings {
         name: name.to_owned(),
-        size,
+        spec,
         cable_driver,
         submariner: find_submariner(up.submariner)?,
         lifetime,
     })
+}
+
+/// The topology that the flags make; without any, the running one, or what `up` would make.
+fn topology_text(name: &str, shape: ShapeArgs) -> anyhow::Result<String> {
+    let running = if shape == ShapeArgs::default() { Client::connect(name)? } else { None };
+    let spec = match running {
+        Some(mut client) => exec::status(&mut client)?.topology,
+        None => shape.spec()?,
+    };
+    serde_saphyr::to_string(&spec).context("the topology as YAML")
 }
 
 /// What a person types before the command for the playground of this name.
@@ -212,7 +223,7 @@ fn tell(reply: Reply) {
 
 fn exec_in(name: &str, place: &Path, command: &[OsString]) -> anyhow::Result<ExitCode> {
     let mut client = Client::require(name)?;
-    let topology = Topology::new(exec::status(&mut client)?.size);
+    let topology = Topology::new(&exec::status(&mut client)?.topology);
     let target = topology.resolve(place)?;
     exec::run(&mut Client::require(name)?, &target, command).map(ExitCode::from)
 }
@@ -220,7 +231,7 @@ fn exec_in(name: &str, place: &Path, command: &[OsString]) -> anyhow::Result<Exi
 fn logs(name: &str, path: &Path, follow: bool) -> anyhow::Result<()> {
     let status = exec::status(&mut Client::require(name)?)?;
     let known: Vec<&str> = status.daemons.iter().map(|daemon| daemon.path.as_str()).collect();
-    let topology = Topology::new(status.size);
+    let topology = Topology::new(&status.topology);
     let place = path.split_last().map(|(place, daemon)| (topology.resolve(&place), daemon));
     let Some((Ok(Target::Node(cluster, node)), daemon)) = place else {
         bail!("there is no daemon {path}: there are {}", known.join(", "));

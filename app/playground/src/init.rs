@@ -86,7 +86,7 @@ async fn start(
 }
 
 async fn build(settings: Settings, progress: &Progress) -> anyhow::Result<Playground> {
-    let topology = Topology::new(settings.size);
+    let topology = Topology::new(&settings.spec);
     let names: Vec<&str> = topology.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
     progress.say(format!("laying wires: clusters {}, a hub, routers", names.join(", ")));
     let world = Arc::new(World::build(topology).await?);

@@ -52,8 +52,11 @@ impl Network {
             nodes.insert(node.name.clone(), Convergers { cni, proxy });
         }
         let network = Self { nodes };
-        for (_, node) in world.topology.nodes() {
-            network.connect_pods(world, node).await.with_context(|| format!("pods of {}", node.name))?;
+        for (cluster, node) in world.topology.nodes() {
+            network
+                .connect_pods(world, cluster, node)
+                .await
+                .with_context(|| format!("pods of {}", node.name))?;
         }
         for cluster in &world.topology.clusters {
             services::follow(apis.of(&cluster.name)?, network.proxies(cluster))?;
@@ -65,14 +68,14 @@ impl Network {
         self.nodes.get(&node.name).with_context(|| format!("there is no node {}", node.name))
     }
 
-    async fn connect_pods(&self, world: &Arc<World>, node: &Node) -> anyhow::Result<()> {
+    async fn connect_pods(&self, world: &World, cluster: &Cluster, node: &Node) -> anyhow::Result<()> {
         let mut report = self.convergers(node)?.cni.report();
         tokio::time::timeout(PATIENCE, report.wait_for(|report| report.converged)).await.map_err(
             |_| anyhow!("the CNI is not ready: {}", *self.nodes[&node.name].cni.report().borrow()),
         )??;
         let host = world.host(&node.name)?;
         for pod in &node.pods {
-            connect_pod((node, host), (pod, world.host(&pod.name)?)).await?;
+            connect_pod((node, host), (pod, world.host(&pod.name)?), cluster.mtu).await?;
         }
         tokio::spawn(keep_attached(host.clone(), node.clone(), report));
         Ok(())
@@ -80,7 +83,7 @@ impl Network {
 
     /// What hands the services of a cluster to the proxies of its nodes.
     fn proxies(&self, cluster: &Cluster) -> impl Fn(&[proxy::ServicePort]) + Send + 'static {
-        let of = |node: &Node| Some((node.pod_cidr, self.nodes.get(&node.name)?.proxy.clone()));
+        let of = |node: &Node| Some((node.pod_cidrs(), self.nodes.get(&node.name)?.proxy.clone()));
         let proxies: Vec<_> = cluster.nodes.iter().filter_map(of).collect();
         move |services| {
             for (own, proxy) in &proxies {

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::topology::Size;
+use crate::topology::Spec;
 
 /// How a playground is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     /// What it is called.
     pub(crate) name: String,
-    pub(crate) size: Size,
+    pub(crate) spec: Spec,
     pub(crate) cable_driver: String,
     /// The program that has the daemons.
     pub(crate) submariner: PathBuf,

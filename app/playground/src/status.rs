@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::table::Table;
-use crate::topology::Size;
+use crate::topology::Spec;
 
 /// How the playground is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +13,8 @@ pub(crate) struct Status {
     /// From the start until everything was ready.
     pub(crate) ready_after_ms: Option<u64>,
     pub(crate) cable_driver: String,
-    pub(crate) size: Size,
+    /// What was asked for.
+    pub(crate) topology: Spec,
     pub(crate) clusters: Vec<ClusterStatus>,
     pub(crate) nodes: Vec<NodeStatus>,
     pub(crate) pods: Vec<PodStatus>,

@@ -1,22 +1,23 @@
-//! Which clusters, nodes and pods there are, and their addresses: all follow from the names.
+//! Which clusters, nodes and pods there are, and their addresses: all follow from names and numbers.
 
-use std::fmt;
-use std::net::Ipv4Addr;
-use std::str::FromStr;
+mod addresses;
+mod place;
+mod spec;
+mod value;
 
-use ipnet::Ipv4Net;
-use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use subm_types::{Family, PerFamily};
+
+pub(crate) use addresses::{addresses, everything, shown};
+pub(crate) use place::{Path, Target};
+pub(crate) use spec::{ClusterName, ClusterSpec, HubPlace, Spec};
+pub(crate) use value::{Clusters, Families, Gateways, LinkMtu, Pods, Workers};
 
 /// Names of clusters in the order in which they are given out.
-const CLUSTERS: [&str; 8] = ["east", "west", "north", "south", "mars", "venus", "pluto", "ceres"];
-/// How many clusters there are names for.
-pub(crate) const MOST_CLUSTERS: i64 = 8;
-/// The MTU of every wire.
-pub(crate) const MTU: u32 = 1500;
-/// The hub's API on the WAN.
-pub(crate) const HUB: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 2);
-/// The WAN.
-pub(crate) const WAN: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 30, 0, 0), 24);
+pub(crate) const CLUSTERS: [&str; spec::MOST_CLUSTERS] =
+    ["east", "west", "north", "south", "mars", "venus", "pluto", "ceres"];
 /// The port of every API server.
 pub(crate) const API_PORT: u16 = 6443;
 /// The service of echo pods, in the namespace `default`.
@@ -26,6 +27,7 @@ pub(crate) const ECHO_SERVICE: &str = "echo";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Topology {
     pub(crate) clusters: Vec<Cluster>,
+    hub: HubPlace,
 }
 
 /// One cluster.
@@ -34,6 +36,9 @@ pub(crate) struct Cluster {
     pub(crate) name: String,
     /// 1 for the first; its networks carry it.
     number: u8,
+    pub(crate) families: Families,
+    /// Of its nodes' network, and of pods.
+    pub(crate) mtu: u32,
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -45,9 +50,10 @@ pub(crate) struct Node {
     /// The Kubernetes name, and that of its namespace: `east-gateway`.
     pub(crate) name: String,
     pub(crate) gateway: bool,
-    pub(crate) address: Ipv4Addr,
-    /// The range of its pods.
-    pub(crate) pod_cidr: Ipv4Net,
+    /// Its address on the LAN.
+    pub(crate) net: PerFamily<IpNet>,
+    /// The range of its pods, with its own address there.
+    pub(crate) pod_net: PerFamily<IpNet>,
     pub(crate) pods: Vec<Pod>,
 }
 
@@ -58,23 +64,14 @@ pub(crate) struct Pod {
     pub(crate) role: String,
     /// The Kubernetes name, and that of its namespace: `east-gateway-pod-1`.
     pub(crate) name: String,
-    pub(crate) address: Ipv4Addr,
-}
-
-/// How large a playground is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Size {
-    pub(crate) clusters: u8,
-    pub(crate) workers: u8,
-    pub(crate) pods: u8,
+    pub(crate) addresses: PerFamily<IpAddr>,
 }
 
 impl Topology {
-    /// Clusters of one gateway node and some workers each.
-    pub(crate) fn new(size: Size) -> Self {
-        let clusters =
-            CLUSTERS.iter().zip(1..=size.clusters).map(|(name, number)| Cluster::new(name, number, size));
-        Self { clusters: clusters.collect() }
+    /// The playground of this kind. The spec was checked.
+    pub(crate) fn new(spec: &Spec) -> Self {
+        let clusters = spec.clusters.iter().zip(1..).map(|(spec, number)| Cluster::new(spec, number));
+        Self { clusters: clusters.collect(), hub: spec.hub.clone() }
     }
 
     pub(crate) fn cluster(&self, name: &str) -> Option<&Cluster> {
@@ -86,76 +83,41 @@ impl Topology {
         self.clusters.iter().flat_map(|cluster| cluster.nodes.iter().map(move |node| (cluster, node)))
     }
 
-    /// What is meant by a path like `east/worker/pod-1`, `east/worker`, `east` or `hub`.
-    pub(crate) fn resolve(&self, path: &Path) -> Result<Target<'_>, UnknownPlace> {
-        let known = |wanted: &str, known: Vec<&str>| UnknownPlace {
-            wanted: wanted.to_owned(),
-            known: known.join(", "),
-        };
-        if *path == Path::of(&["hub"]) {
-            return Ok(Target::Hub);
+    /// The namespace of the hub's API server, and its addresses.
+    pub(crate) fn hub(&self) -> (&str, PerFamily<IpAddr>) {
+        let on = |(cluster, node): (&Cluster, &Node)| matches!(&self.hub, HubPlace::Node { cluster: name, role } if *name == cluster.name && *role == node.role);
+        match self.nodes().find(|place| on(*place)) {
+            Some((_, node)) => (&node.name, addresses(node.net)),
+            None => (HUB_HOST, addresses(self.hub_apart())),
         }
-        let name = path.0.first().map_or("", String::as_str);
-        let cluster = self.cluster(name).ok_or_else(|| {
-            known(name, self.clusters.iter().map(|cluster| cluster.name.as_str()).chain(["hub"]).collect())
-        })?;
-        let Some(role) = path.0.get(1) else { return Ok(Target::Cluster(cluster)) };
-        let node = cluster.nodes.iter().find(|node| node.role == *role).ok_or_else(|| {
-            known(&path.to_string(), cluster.nodes.iter().map(|node| node.role.as_str()).collect())
-        })?;
-        let Some(role) = path.0.get(2) else { return Ok(Target::Node(cluster, node)) };
-        let pod = node.pods.iter().find(|pod| pod.role == *role).ok_or_else(|| {
-            known(&path.to_string(), node.pods.iter().map(|pod| pod.role.as_str()).collect())
-        })?;
-        Ok(Target::Pod(cluster, node, pod))
     }
 }
 
+/// The host of a hub apart.
+pub(crate) const HUB_HOST: &str = "hub";
+
 impl Cluster {
-    fn new(name: &str, number: u8, size: Size) -> Self {
-        let workers = (1..=size.workers).map(|index| match size.workers {
-            1 => "worker".to_owned(),
-            _ => format!("worker-{index}"),
-        });
-        let roles = std::iter::once("gateway".to_owned()).chain(workers);
-        let nodes =
-            roles.zip(0..).map(|(role, index)| Node::new(name, number, index, role, size.pods)).collect();
-        Self { name: name.to_owned(), number, nodes }
-    }
-
-    /// The network of its nodes.
-    pub(crate) fn lan(&self) -> Ipv4Net {
-        Ipv4Net::new_assert(Ipv4Addr::new(172, 31, self.number, 0), 24)
-    }
-
-    /// The range of its pods.
-    pub(crate) fn pods(&self) -> Ipv4Net {
-        Ipv4Net::new_assert(Ipv4Addr::new(10, self.number, 0, 0), 16)
-    }
-
-    /// The range of its services.
-    pub(crate) fn services(&self) -> Ipv4Net {
-        Ipv4Net::new_assert(Ipv4Addr::new(100, 64 + self.number, 0, 0), 16)
-    }
-
-    /// The address of the echo service.
-    pub(crate) fn echo_service(&self) -> Ipv4Addr {
-        Ipv4Addr::new(100, 64 + self.number, 0, 80)
-    }
-
-    /// Its router on the LAN.
-    pub(crate) fn router(&self) -> Ipv4Addr {
-        Ipv4Addr::new(172, 31, self.number, 1)
-    }
-
-    /// Its router on the WAN.
-    pub(crate) fn router_outside(&self) -> Ipv4Addr {
-        Ipv4Addr::new(172, 30, 0, 10 + self.number)
-    }
-
-    /// Its API server on the LAN.
-    pub(crate) fn api(&self) -> Ipv4Addr {
-        Ipv4Addr::new(172, 31, self.number, 2)
+    fn new(spec: &ClusterSpec, number: u8) -> Self {
+        let several = |what: &str, count: u32| -> Vec<String> {
+            match count {
+                1 => vec![what.to_owned()],
+                _ => (1..=count).map(|index| format!("{what}-{index}")).collect(),
+            }
+        };
+        let gateways = several("gateway", spec.gateways.0);
+        let count = u8::try_from(gateways.len()).unwrap_or(u8::MAX);
+        let pods = u8::try_from(spec.pods.0).unwrap_or(u8::MAX);
+        let roles = gateways.into_iter().chain(several("worker", spec.workers.0));
+        let mut cluster = Self {
+            name: spec.name.as_str().to_owned(),
+            number,
+            families: spec.families,
+            mtu: spec.mtu.0,
+            nodes: Vec::new(),
+        };
+        let node = |(role, index)| Node { gateway: index < count, ..Node::new(&cluster, role, index, pods) };
+        cluster.nodes = roles.zip(0..).map(node).collect();
+        cluster
     }
 
     /// The namespace of its router.
@@ -163,131 +125,63 @@ impl Cluster {
         format!("{}-router", self.name)
     }
 
-    /// Its gateway node.
-    pub(crate) fn gateway(&self) -> &Node {
-        // INVARIANT: `new` makes the gateway first.
-        &self.nodes[0]
-    }
-
     pub(crate) fn all_pods(&self) -> impl Iterator<Item = (&Node, &Pod)> {
         self.nodes.iter().flat_map(|node| node.pods.iter().map(move |pod| (node, pod)))
+    }
+
+    /// The families that both clusters have.
+    pub(crate) fn common(&self, other: &Self) -> Vec<Family> {
+        self.families.list().filter(|family| other.families.has(*family)).collect()
     }
 }
 
 impl Node {
-    fn new(cluster: &str, number: u8, index: u8, role: String, pods: u8) -> Self {
-        let name = format!("{cluster}-{role}");
+    fn new(cluster: &Cluster, role: String, index: u8, pods: u8) -> Self {
+        let name = format!("{}-{role}", cluster.name);
         let pod = |pod: u8| Pod {
             role: format!("pod-{pod}"),
             name: format!("{name}-pod-{pod}"),
-            address: Ipv4Addr::new(10, number, index, 1 + pod),
+            addresses: cluster.pod_address(index, pod),
         };
         Self {
-            gateway: index == 0,
-            address: Ipv4Addr::new(172, 31, number, 10 + index),
-            pod_cidr: Ipv4Net::new_assert(Ipv4Addr::new(10, number, index, 0), 24),
+            gateway: false,
+            net: cluster.node_address(index),
+            pod_net: cluster.node_pods(index),
             pods: (1..=pods).map(pod).collect(),
             role,
             name,
         }
     }
 
-    /// Its address in its pods' network.
-    pub(crate) fn pod_gateway(&self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.pod_cidr.network()) + 1)
+    /// Its address on the LAN.
+    pub(crate) fn addresses(&self) -> PerFamily<IpAddr> {
+        addresses(self.net)
     }
 }
-
-/// A place in the playground as a person writes it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Path(Vec<String>);
-
-impl Path {
-    pub(crate) fn of(parts: &[&str]) -> Self {
-        Self(parts.iter().map(|&part| part.to_owned()).collect())
-    }
-
-    /// The path without its last part, and that part.
-    pub(crate) fn split_last(&self) -> Option<(Self, &str)> {
-        let (last, rest) = self.0.split_last()?;
-        Some((Self(rest.to_vec()), last))
-    }
-}
-
-impl FromStr for Path {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts: Vec<String> = text.trim_matches('/').split('/').map(str::to_owned).collect();
-        let complete = parts.len() <= 3 && parts.iter().all(|part| !part.is_empty());
-        if complete {
-            Ok(Self(parts))
-        } else {
-            Err("write it like east/worker/pod-1, east/worker, east or hub".to_owned())
-        }
-    }
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("/"))
-    }
-}
-
-/// What a path leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target<'a> {
-    Hub,
-    /// The place of the cluster's API server.
-    Cluster(&'a Cluster),
-    Node(&'a Cluster, &'a Node),
-    Pod(&'a Cluster, &'a Node, &'a Pod),
-}
-
-impl Target<'_> {
-    /// The name of its network namespace.
-    pub(crate) fn host(&self) -> &str {
-        match self {
-            Self::Hub => "hub",
-            Self::Cluster(cluster) => &cluster.name,
-            Self::Node(_, node) => &node.name,
-            Self::Pod(_, _, pod) => &pod.name,
-        }
-    }
-
-    /// The API server that people mean there.
-    pub(crate) fn api(&self) -> &str {
-        match self {
-            Self::Hub => "hub",
-            Self::Cluster(cluster) | Self::Node(cluster, _) | Self::Pod(cluster, ..) => &cluster.name,
-        }
-    }
-}
-
-/// A path that leads nowhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct UnknownPlace {
-    wanted: String,
-    known: String,
-}
-
-impl fmt::Display for UnknownPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no {} in the playground: there are {}", self.wanted, self.known)
-    }
-}
-
-impl std::error::Error for UnknownPlace {}
 
 #[cfg(test)]
 mod tests {
+    use subm_types::tunnel_networks;
+
     use super::*;
 
-    const SIZE: Size = Size { clusters: 2, workers: 1, pods: 2 };
+    fn topology(families: &str, counts: [u32; 3]) -> Topology {
+        let [clusters, workers, pods] = counts;
+        let cluster = |name: &&str| ClusterSpec {
+            families: families.parse().unwrap(),
+            workers: workers.to_string().parse().unwrap(),
+            pods: pods.to_string().parse().unwrap(),
+            ..ClusterSpec::named(name.parse().unwrap())
+        };
+        let clusters = CLUSTERS.iter().take(usize::try_from(clusters).unwrap()).map(cluster).collect();
+        let spec = Spec { hub: HubPlace::Apart, clusters };
+        spec.check().unwrap();
+        Topology::new(&spec)
+    }
 
     #[test]
     fn paths_lead_to_namespaces() {
-        let topology = Topology::new(SIZE);
+        let topology = topology("ipv4", [2, 1, 2]);
         for (path, host) in [
             ("east/worker/pod-1", "east-worker-pod-1"),
             ("west/gateway", "west-gateway"),
@@ -300,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_wrong_path_names_what_there_is() {
-        let topology = Topology::new(SIZE);
+        let topology = topology("ipv4", [2, 1, 2]);
         let wrong = topology.resolve(&"east/gate".parse().unwrap()).unwrap_err();
         assert_eq!(wrong.to_string(), "there is no east/gate in the playground: there are gateway, worker");
         assert!("east//pod-1".parse::<Path>().is_err());
@@ -308,13 +202,82 @@ mod tests {
 
     #[test]
     fn no_two_networks_overlap() {
-        let topology = Topology::new(Size { clusters: 8, workers: 3, pods: 4 });
-        let mut networks: Vec<Ipv4Net> = vec![WAN];
+        let topology = topology("dual", [8, 3, 4]);
+        let mut networks: Vec<IpNet> = tunnel_networks().iter().collect();
+        networks.extend(addresses::networks(topology.wan()).iter().map(|(_, net)| *net));
         for cluster in &topology.clusters {
-            networks.extend([cluster.lan(), cluster.pods(), cluster.services()]);
+            for nets in
+                [cluster.lan(), cluster.pods(), cluster.services(), addresses::networks(cluster.wan_end())]
+            {
+                networks.extend(nets.iter().map(|(_, net)| *net));
+            }
         }
         for (index, one) in networks.iter().enumerate() {
-            assert!(networks[index + 1..].iter().all(|other| !one.contains(other) && !other.contains(one)));
+            let overlapping =
+                networks[index + 1..].iter().find(|other| one.contains(*other) || other.contains(one));
+            assert_eq!(overlapping, None, "{one}");
         }
+    }
+
+    #[test]
+    fn no_two_hosts_have_one_name_or_one_address() {
+        let topology = topology("dual", [8, 20, 20]);
+        let mut names: Vec<&str> = topology.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        let mut all: Vec<IpAddr> = Vec::new();
+        for (cluster, node) in topology.nodes() {
+            names.push(&node.name);
+            names.extend(node.pods.iter().map(|pod| pod.name.as_str()));
+            let pods = node.pods.iter().map(|pod| pod.addresses);
+            for own in pods.chain([node.addresses(), addresses(node.pod_net)]) {
+                all.extend(own.iter().map(|(_, address)| *address));
+            }
+            for (family, net) in node.net.iter() {
+                assert!(cluster.lan().get(family).unwrap().contains(&net.addr()));
+                assert!(cluster.pods().get(family).unwrap().contains(node.pod_net.get(family).unwrap()));
+            }
+        }
+        let (many, addresses) = (names.len(), all.len());
+        names.sort_unstable();
+        names.dedup();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!((names.len(), all.len()), (many, addresses));
+    }
+
+    #[test]
+    fn what_cannot_be_together_is_refused_with_both_names() {
+        let spec = |clusters: &[(&str, &str)], hub: &str| {
+            let cluster = |(name, families): &(&str, &str)| ClusterSpec {
+                families: families.parse().unwrap(),
+                ..ClusterSpec::named(name.parse().unwrap())
+            };
+            Spec { hub: hub.parse().unwrap(), clusters: clusters.iter().map(cluster).collect() }
+        };
+        for (clusters, hub, said) in [
+            (vec![("east", "ipv4")], "apart", "a playground has 2 to 8 clusters, not 1"),
+            (
+                vec![("a", "ipv4"), ("a", "ipv4")],
+                "apart",
+                "two clusters are called a: give each a name of its own",
+            ),
+            (
+                vec![("a", "ipv4"), ("a-b", "ipv4")],
+                "apart",
+                "the cluster a-b would have hosts with names of the cluster a: choose another name",
+            ),
+            (
+                vec![("a", "ipv4"), ("b", "ipv6")],
+                "apart",
+                "a (ipv4) and b (ipv6) have no address family in common: let one of them be dual",
+            ),
+            (
+                vec![("a", "ipv4"), ("b", "dual")],
+                "a/attic",
+                "the hub cannot be on a/attic: there are the nodes a/gateway, a/worker, b/gateway, b/worker",
+            ),
+        ] {
+            assert_eq!(spec(&clusters, hub).check().unwrap_err().to_string(), said);
+        }
+        assert_eq!(spec(&[("a", "ipv4"), ("b", "dual")], "b/worker").check(), Ok(()));
     }
 }

@@ -3,17 +3,22 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use subm_lab::{Host, LabError, Veth};
+use subm_types::PerFamily;
 
-use crate::topology::{Cluster, HUB, MTU, Node, Pod, Topology, WAN};
+use crate::topology::{Cluster, HUB_HOST, Node, Pod, Topology, everything};
 
 /// The uplink of every host.
 pub(crate) const UPLINK: &str = "eth0";
-/// The bridge of a LAN or the WAN.
+/// The bridge of a LAN, or of the hub and guests on the WAN.
 pub(crate) const SWITCH: &str = "lan0";
 /// The link of a router to the WAN.
 pub(crate) const OUTSIDE: &str = "wan0";
+/// The host that stands for everything between the clusters.
+pub(crate) const WAN: &str = "wan";
+/// The MTU of the WAN beside the clusters' uplinks.
+pub(crate) const ETHERNET: u32 = 1500;
 /// The bridge of a node's pods.
 pub(crate) const CNI_BRIDGE: &str = "cni0";
 
@@ -28,15 +33,25 @@ impl World {
     /// Makes all hosts and lays all wires, except those of the pods.
     pub(crate) async fn build(topology: Topology) -> anyhow::Result<Self> {
         let mut world = Self { topology, hosts: BTreeMap::new() };
-        let wan = world.add("wan").await?;
-        wan.add_bridge(SWITCH, MTU).await?;
-        let hub = world.add("hub").await?;
-        plug(&hub, UPLINK, &wan, net(HUB, WAN)).await?;
+        let wan = world.add(WAN).await?;
+        wan.forward_packets()?;
+        wan.add_bridge(SWITCH, ETHERNET).await?;
+        give(&wan, SWITCH, world.topology.wan()).await?;
+        if world.topology.hub().0 == HUB_HOST {
+            let (hub, net) = (world.add(HUB_HOST).await?, world.topology.hub_apart());
+            world.visit_wan(&hub, net).await?;
+        }
         for cluster in world.topology.clusters.clone() {
             world.add_cluster(&cluster, &wan).await.with_context(|| format!("cluster {}", cluster.name))?;
         }
-        world.route().await?;
         Ok(world)
+    }
+
+    /// Connects a host to the WAN beside the hub.
+    pub(crate) async fn visit_wan(&self, host: &Host, net: PerFamily<IpNet>) -> anyhow::Result<()> {
+        let wan = self.host(WAN)?;
+        plug((host, net), (wan, &port(host.name())), ETHERNET).await?;
+        Ok(route_by(host, self.topology.wan()).await?)
     }
 
     /// A host that exists.
@@ -53,17 +68,17 @@ impl World {
     async fn add_cluster(&mut self, cluster: &Cluster, wan: &Host) -> Result<(), LabError> {
         let router = self.add(&cluster.router_name()).await?;
         router.forward_packets()?;
-        router.add_bridge(SWITCH, MTU).await?;
-        router.add_address(SWITCH, net(cluster.router(), cluster.lan())).await?;
-        plug(&router, OUTSIDE, wan, net(cluster.router_outside(), WAN)).await?;
+        router.add_bridge(SWITCH, cluster.mtu).await?;
+        give(&router, SWITCH, cluster.router()).await?;
+        self.lay_uplink(cluster, &router, wan).await?;
         let api = self.add(&cluster.name).await?;
-        plug(&api, UPLINK, &router, net(cluster.api(), cluster.lan())).await?;
-        api.add_route(default_route(), cluster.router()).await?;
+        plug((&api, cluster.api()), (&router, "api"), cluster.mtu).await?;
+        route_by(&api, cluster.router()).await?;
         for node in &cluster.nodes {
             let host = self.add(&node.name).await?;
             harden(&host)?;
-            plug(&host, UPLINK, &router, net(node.address, cluster.lan())).await?;
-            host.add_route(default_route(), cluster.router()).await?;
+            plug((&host, node.net), (&router, &node.role), cluster.mtu).await?;
+            route_by(&host, cluster.router()).await?;
             for pod in &node.pods {
                 self.add(&pod.name).await?;
             }
@@ -71,13 +86,17 @@ impl World {
         Ok(())
     }
 
-    /// Teaches routers and the hub the ways to the LANs. Pods and services are known to nobody outside.
-    async fn route(&self) -> anyhow::Result<()> {
-        for cluster in &self.topology.clusters {
-            let (to, via) = (cluster.lan(), cluster.router_outside());
-            self.host("hub")?.add_route(to, via).await?;
-            for other in self.topology.clusters.iter().filter(|other| *other != cluster) {
-                self.host(&other.router_name())?.add_route(to, via).await?;
+    /// Lays the wire between a router and the WAN. The WAN knows nodes by their own addresses; pods and services are
+    /// known to nobody outside.
+    async fn lay_uplink(&self, cluster: &Cluster, router: &Host, wan: &Host) -> Result<(), LabError> {
+        let port = port(&cluster.name);
+        Veth { here: (router, OUTSIDE), there: (wan, &port), mtu: ETHERNET }.lay().await?;
+        give(router, OUTSIDE, cluster.router_outside()).await?;
+        give(wan, &port, cluster.wan_end()).await?;
+        route_by(router, cluster.wan_end()).await?;
+        for (family, net) in cluster.lan().iter() {
+            if let Some(via) = cluster.router_outside().get(family) {
+                wan.add_route(*net, via.addr()).await?;
             }
         }
         Ok(())
@@ -92,22 +111,40 @@ fn harden(host: &Host) -> Result<(), LabError> {
     host.forward_packets()
 }
 
-/// Connects a host to the switch of another and gives it an address there.
-pub(crate) async fn plug(host: &Host, link: &str, switch: &Host, address: IpNet) -> Result<(), LabError> {
-    let port = port(host.name());
-    Veth { here: (host, link), there: (switch, &port), mtu: MTU }.lay().await?;
-    switch.attach(&port, SWITCH).await?;
-    host.add_address(link, address).await
+async fn give(host: &Host, link: &str, addresses: PerFamily<IpNet>) -> Result<(), LabError> {
+    for (_, address) in addresses.iter() {
+        host.add_address(link, *address).await?;
+    }
+    Ok(())
+}
+
+/// Sends everything by a router.
+async fn route_by(host: &Host, router: PerFamily<IpNet>) -> Result<(), LabError> {
+    for (family, router) in router.iter() {
+        host.add_route(everything(family), router.addr()).await?;
+    }
+    Ok(())
+}
+
+/// Connects a host to a port of the switch of another and gives it addresses there.
+async fn plug(host: (&Host, PerFamily<IpNet>), switch: (&Host, &str), mtu: u32) -> Result<(), LabError> {
+    let ((host, addresses), (switch, port)) = (host, switch);
+    Veth { here: (host, UPLINK), there: (switch, port), mtu }.lay().await?;
+    switch.attach(port, SWITCH).await?;
+    give(host, UPLINK, addresses).await
 }
 
 /// Lays the wire of a pod, as a CNI plugin does: one end in the pod, the other on the bridge of its node.
-pub(crate) async fn connect_pod(node: (&Node, &Host), pod: (&Pod, &Host)) -> Result<(), LabError> {
+pub(crate) async fn connect_pod(node: (&Node, &Host), pod: (&Pod, &Host), mtu: u32) -> Result<(), LabError> {
     let ((node, node_host), (pod, pod_host)) = (node, pod);
     let port = veth_of(pod);
-    Veth { here: (node_host, &port), there: (pod_host, UPLINK), mtu: MTU }.lay().await?;
+    Veth { here: (node_host, &port), there: (pod_host, UPLINK), mtu }.lay().await?;
     node_host.attach_hairpin(&port, CNI_BRIDGE).await?;
-    pod_host.add_address(UPLINK, net(pod.address, node.pod_cidr)).await?;
-    pod_host.add_route(default_route(), node.pod_gateway()).await
+    for (family, address) in pod.addresses.iter() {
+        let Some(within) = node.pod_net.get(family) else { continue };
+        pod_host.add_address(UPLINK, IpNet::new_assert(*address, within.prefix_len())).await?;
+    }
+    route_by(pod_host, node.pod_net).await
 }
 
 /// The node's end of a pod's wire.
@@ -118,12 +155,4 @@ pub(crate) fn veth_of(pod: &Pod) -> String {
 /// The name of a host's port on a switch: link names have 15 bytes at most.
 fn port(host: &str) -> String {
     host.chars().take(15).collect()
-}
-
-pub(crate) fn net(address: std::net::Ipv4Addr, within: Ipv4Net) -> IpNet {
-    IpNet::V4(Ipv4Net::new_assert(address, within.prefix_len()))
-}
-
-fn default_route() -> Ipv4Net {
-    Ipv4Net::default()
 }

@@ -5,6 +5,7 @@ use subm_apiserver::Objects;
 use subm_lab::ECHO_PORT;
 
 use crate::topology::{Cluster, ECHO_SERVICE, Node, Pod};
+use subm_types::{Family, PerFamily};
 
 /// Where Submariner runs.
 pub(crate) const OPERATOR_NAMESPACE: &str = "submariner-operator";
@@ -27,7 +28,9 @@ pub(super) fn create_cluster(objects: &Objects, cluster: &Cluster) -> anyhow::Re
         objects.replace_status(pod)?;
     }
     objects.create(echo_service(cluster))?;
-    objects.create(echo_slice(cluster))?;
+    for family in cluster.families.list() {
+        objects.create(echo_slice(cluster, family))?;
+    }
     Ok(())
 }
 
@@ -35,7 +38,20 @@ fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
+/// The values of all families, IPv4 first.
+fn list<T: Copy>(values: PerFamily<T>) -> Vec<T> {
+    values.iter().map(|(_, value)| *value).collect()
+}
+
+/// The value of the first family, which stands where there is room for one.
+fn first<T: Copy>(values: PerFamily<T>) -> Option<T> {
+    values.v4.or(values.v6)
+}
+
 fn node_object(node: &Node) -> Value {
+    let internal = |address| json!({"type": "InternalIP", "address": address});
+    let mut addresses: Vec<Value> = list(node.addresses()).into_iter().map(internal).collect();
+    addresses.push(json!({"type": "Hostname", "address": node.name}));
     let mut labels = json!({"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"});
     if node.gateway {
         labels["submariner.io/gateway"] = "true".into();
@@ -44,18 +60,16 @@ fn node_object(node: &Node) -> Value {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": node.name, "labels": labels},
-        "spec": {"podCIDR": node.pod_cidr, "podCIDRs": [node.pod_cidr]},
+        "spec": {"podCIDR": first(node.pod_cidrs()), "podCIDRs": list(node.pod_cidrs())},
         "status": {
-            "addresses": [
-                {"type": "InternalIP", "address": node.address},
-                {"type": "Hostname", "address": node.name},
-            ],
+            "addresses": addresses,
             "conditions": [{"type": "Ready", "status": "True", "reason": "PlaygroundReady"}],
         },
     })
 }
 
 fn pod_object(node: &Node, pod: &Pod) -> Value {
+    let ips: Vec<Value> = list(pod.addresses).into_iter().map(|ip| json!({"ip": ip})).collect();
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -70,9 +84,9 @@ fn pod_object(node: &Node, pod: &Pod) -> Value {
         },
         "status": {
             "phase": "Running",
-            "hostIP": node.address,
-            "podIP": pod.address,
-            "podIPs": [{"ip": pod.address}],
+            "hostIP": first(node.addresses()),
+            "podIP": first(pod.addresses),
+            "podIPs": ips,
             "containerStatuses": [{
                 "name": "echo",
                 "image": "playground/echo",
@@ -86,7 +100,19 @@ fn pod_object(node: &Node, pod: &Pod) -> Value {
     })
 }
 
+/// A family as Kubernetes calls it.
+const fn name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
+}
+
 fn echo_service(cluster: &Cluster) -> Value {
+    let policy = match cluster.families.list().count() {
+        1 => "SingleStack",
+        _ => "RequireDualStack",
+    };
     let port = |name: &str, protocol: &str| json!({"name": name, "protocol": protocol, "port": ECHO_PORT, "targetPort": ECHO_PORT});
     json!({
         "apiVersion": "v1",
@@ -94,24 +120,27 @@ fn echo_service(cluster: &Cluster) -> Value {
         "metadata": {"namespace": "default", "name": ECHO_SERVICE},
         "spec": {
             "type": "ClusterIP",
-            "clusterIP": cluster.echo_service(),
-            "clusterIPs": [cluster.echo_service()],
+            "clusterIP": first(cluster.echo_service()),
+            "clusterIPs": list(cluster.echo_service()),
+            "ipFamilies": cluster.families.list().map(name).collect::<Vec<_>>(),
+            "ipFamilyPolicy": policy,
             "selector": {"app": ECHO_SERVICE},
             "ports": [port("tcp", "TCP"), port("udp", "UDP")],
         },
     })
 }
 
-fn echo_slice(cluster: &Cluster) -> Value {
+fn echo_slice(cluster: &Cluster, family: Family) -> Value {
     let endpoints: Vec<Value> = cluster
         .all_pods()
-        .map(|(node, pod)| {
-            json!({
-                "addresses": [pod.address],
+        .filter_map(|(node, pod)| {
+            let address = pod.addresses.get(family)?;
+            Some(json!({
+                "addresses": [address],
                 "conditions": {"ready": true, "serving": true, "terminating": false},
                 "nodeName": node.name,
                 "targetRef": {"kind": "Pod", "namespace": "default", "name": pod.name},
-            })
+            }))
         })
         .collect();
     json!({
@@ -119,10 +148,10 @@ fn echo_slice(cluster: &Cluster) -> Value {
         "kind": "EndpointSlice",
         "metadata": {
             "namespace": "default",
-            "name": format!("{ECHO_SERVICE}-1"),
+            "name": format!("{ECHO_SERVICE}-{}", name(family).to_ascii_lowercase()),
             "labels": {"kubernetes.io/service-name": ECHO_SERVICE},
         },
-        "addressType": "IPv4",
+        "addressType": name(family),
         "ports": [
             {"name": "tcp", "protocol": "TCP", "port": ECHO_PORT},
             {"name": "udp", "protocol": "UDP", "port": ECHO_PORT},

@@ -1,11 +1,12 @@
 //! What checks look at, and how they wait.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use subm_lab::{ECHO_PORT, Host};
+use subm_types::{Family, PerFamily};
 use tokio::runtime::Runtime;
 
 use crate::daemon::Daemon;
@@ -16,6 +17,34 @@ use crate::topology::{Cluster, Node, Pod, Topology};
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a check waits for one answer.
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
+
+/// A way from one cluster to another in a family that both have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lane<'a> {
+    pub(super) from: &'a Cluster,
+    pub(super) to: &'a Cluster,
+    pub(super) family: Family,
+}
+
+impl Lane<'_> {
+    /// Its place in the names of checks.
+    pub(super) fn name(&self) -> String {
+        format!("{}>{}/{}", self.from.name, self.to.name, self.family)
+    }
+
+    /// The same way for a check that runs later.
+    pub(super) fn key(&self) -> LaneKey {
+        LaneKey { from: self.from.name.clone(), to: self.to.name.clone(), family: self.family }
+    }
+}
+
+/// A lane by the names of its clusters.
+#[derive(Debug, Clone)]
+pub(super) struct LaneKey {
+    from: String,
+    to: String,
+    family: Family,
+}
 
 /// The playground that is checked.
 pub(super) struct Context<'a> {
@@ -56,12 +85,18 @@ impl<'a> Context<'a> {
         found.with_context(|| format!("there is no daemon {path}"))
     }
 
-    /// A pod on a worker, and the address of one on a worker of another cluster: the longest way that there is.
-    pub(super) fn between_workers(&self, near: &str, far: &str) -> anyhow::Result<(&'a Host, Ipv4Addr)> {
+    /// A pod on the last node, and the address of one on the last node of the other cluster: the longest way that
+    /// there is.
+    pub(super) fn longest_way(&self, lane: Lane<'a>) -> anyhow::Result<(&'a Host, IpAddr)> {
         let last = |cluster: &'a Cluster| cluster.nodes.last().context("a cluster without nodes");
-        let (_, host) = self.pod(last(self.cluster(near)?)?)?;
-        let (target, _) = self.pod(last(self.cluster(far)?)?)?;
-        Ok((host, target.address))
+        let (_, host) = self.pod(last(lane.from)?)?;
+        let (target, _) = self.pod(last(lane.to)?)?;
+        Ok((host, of(target.addresses, lane.family)?))
+    }
+
+    /// The lane of this key.
+    pub(super) fn lane(&self, key: &LaneKey) -> anyhow::Result<Lane<'a>> {
+        Ok(Lane { from: self.cluster(&key.from)?, to: self.cluster(&key.to)?, family: key.family })
     }
 
     /// What a daemon's admin endpoint says.
@@ -96,6 +131,14 @@ impl<'a> Context<'a> {
         all.iter().flat_map(others).collect()
     }
 
+    /// Every way between two clusters.
+    pub(super) fn lanes(&self) -> Vec<Lane<'a>> {
+        let families = |(from, to): (&'a Cluster, &'a Cluster)| {
+            from.common(to).into_iter().map(move |family| Lane { from, to, family })
+        };
+        self.pairs().into_iter().flat_map(families).collect()
+    }
+
     /// The first pod of a node, which there always is, with its host.
     pub(super) fn pod(&self, node: &'a Node) -> anyhow::Result<(&'a Pod, &'a Host)> {
         let pod = node.pods.first().with_context(|| format!("{} has no pod", node.name))?;
@@ -104,8 +147,13 @@ impl<'a> Context<'a> {
 }
 
 /// The echo server at an address.
-pub(super) fn echo(address: Ipv4Addr) -> SocketAddr {
+pub(super) fn echo(address: IpAddr) -> SocketAddr {
     (address, ECHO_PORT).into()
+}
+
+/// The value of a family that there is.
+pub(super) fn of<T: Copy>(values: PerFamily<T>, family: Family) -> anyhow::Result<T> {
+    values.get(family).copied().with_context(|| format!("there is no IP{family}"))
 }
 
 /// Asks again until it works, and tells how long that took; fails with the last reason.

@@ -26,8 +26,8 @@ fn killed(context: &Context<'_>, daemons: &[&Daemon]) -> anyhow::Result<String> 
     const BEFORE: Duration = Duration::from_millis(200);
     let mut pings = Vec::new();
     let mut streams = Vec::new();
-    for (from, to) in context.pairs() {
-        let (host, target) = context.between_workers(&from.name, &to.name)?;
+    for lane in context.lanes() {
+        let (host, target) = context.longest_way(lane)?;
         pings.push(PingRun::start(host, target, Duration::from_millis(10))?);
         streams.push(StreamRun::start(host, echo(target))?);
     }

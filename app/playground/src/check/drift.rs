@@ -8,7 +8,7 @@ use subm_lab::traffic::UdpFlow;
 use subm_plan::{NodePlan, Scope, Step, World};
 
 use super::Check;
-use super::context::{Context, PATIENCE, echo, until_ok};
+use super::context::{Context, PATIENCE, echo, of, until_ok};
 use crate::network;
 use crate::topology::Node;
 
@@ -165,14 +165,15 @@ fn until_shown(flows: &[UdpFlow]) -> anyhow::Result<()> {
 /// Running flows through a node, both ways.
 fn flows(context: &Context<'_>, node: &Node) -> anyhow::Result<Vec<UdpFlow>> {
     let (pod, host) = context.pod(node)?;
-    let home =
-        context.topology().nodes().find(|(_, other)| other.name == node.name).map(|(cluster, _)| cluster);
-    let others = context.topology().nodes().filter(|(cluster, _)| Some(*cluster) != home);
+    let home = context.topology().nodes().find(|(_, other)| other.name == node.name);
+    let (home, _) = home.with_context(|| format!("{} is in no cluster", node.name))?;
     let mut flows = Vec::new();
-    for (_, other) in others {
+    for (cluster, other) in context.topology().nodes().filter(|(cluster, _)| *cluster != home) {
         let (far, far_host) = context.pod(other)?;
-        flows.push(UdpFlow::open(host, echo(far.address))?);
-        flows.push(UdpFlow::open(far_host, echo(pod.address))?);
+        for family in home.common(cluster) {
+            flows.push(UdpFlow::open(host, echo(of(far.addresses, family)?))?);
+            flows.push(UdpFlow::open(far_host, echo(of(pod.addresses, family)?))?);
+        }
     }
     until_shown(&flows)?;
     Ok(flows)

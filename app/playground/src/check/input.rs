@@ -1,6 +1,5 @@
 //! What a member publishes wrongly harms nobody, and is told.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -11,9 +10,10 @@ use super::Check;
 use super::context::{Context, PATIENCE, echo, until_ok};
 use super::member::{Claim, Member, expect_forbidden};
 use crate::api::{BROKER_NAMESPACE, OPERATOR_NAMESPACE};
+use crate::topology::{Cluster, addresses};
 
-/// Where the member's gateway would be; nobody is there.
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(172, 30, 0, 99);
+/// Where the member's gateway would be, beside the hub; nobody is there.
+const GATEWAY: u8 = 99;
 const UID: &str = "00000000-0000-4000-8000-000000000099";
 
 /// The remedy for networks that two clusters have.
@@ -27,12 +27,12 @@ pub(super) fn checks(_: &Context<'_>) -> Vec<Check> {
             told(context, "odd", &["10.300.0.0/16"], &words)
         }),
         Check::new("input/overlapping-cidr", |context| {
-            let west = context.topology().clusters[1].pods().to_string();
-            told(context, "odd", &[&west], &["odd field spec.", &west, OTHER_NETWORKS])
+            let west = &networks(&context.topology().clusters[1])[0];
+            told(context, "odd", &[west], &["odd field spec.", west, OTHER_NETWORKS])
         }),
         Check::new("input/own-cidr-claimed", |context| {
-            let east = context.topology().clusters[0].pods().to_string();
-            told(context, "odd", &[&east], &["odd field spec.", &east, OTHER_NETWORKS])
+            let east = &networks(&context.topology().clusters[0])[0];
+            told(context, "odd", &[east], &["odd field spec.", east, OTHER_NETWORKS])
         }),
         Check::new("input/duplicate-cluster-id", |context| {
             let id = context.topology().clusters[1].name.clone();
@@ -40,6 +40,11 @@ pub(super) fn checks(_: &Context<'_>) -> Vec<Check> {
             told(context, &id, &["10.99.0.0/16"], &words)
         }),
     ]
+}
+
+/// The ranges of a cluster's pods.
+fn networks(cluster: &Cluster) -> Vec<String> {
+    cluster.pods().iter().map(|(_, net)| net.to_string()).collect()
 }
 
 /// One member must not change, replace or delete what another published.
@@ -64,14 +69,14 @@ fn foreign_write(context: &Context<'_>) -> anyhow::Result<String> {
 fn told(context: &Context<'_>, id: &str, networks: &[&str], words: &[&str]) -> anyhow::Result<String> {
     let mut pings = Vec::new();
     let mut streams = Vec::new();
-    for (from, to) in context.pairs() {
-        let (host, target) = context.between_workers(&from.name, &to.name)?;
+    for lane in context.lanes() {
+        let (host, target) = context.longest_way(lane)?;
         pings.push(PingRun::start(host, target, Duration::from_millis(10))?);
         streams.push(StreamRun::start(host, echo(target))?);
     }
     let claim = Claim {
         uid: UID,
-        gateway: GATEWAY,
+        gateway: addresses(context.topology().guest(GATEWAY)),
         networks: networks.iter().map(|&network| network.to_owned()).collect(),
     };
     let mut member = Member::join(context, id)?;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use subm_lab::traffic::{self, PingRun};
 use subm_lab::{Sighting, Suspect, Watch};
 use subm_plan::{NodePlan, Scope, Step};
+use subm_types::PerFamily;
 
 use super::Check;
-use super::context::{Context, PATIENCE, until_ok};
+use super::context::{Context, Lane, PATIENCE, of, until_ok};
 use super::drift;
 use crate::topology::Cluster;
 use crate::world::{OUTSIDE, SWITCH, UPLINK};
@@ -39,6 +40,10 @@ pub(super) fn checks(_: &Context<'_>) -> Vec<Check> {
     ]
 }
 
+/// Between two packets of one series, and at the least between any two.
+const PING: Duration = Duration::from_millis(10);
+const PING_ALL: Duration = Duration::from_micros(300);
+
 type Hit = fn(&Context<'_>) -> anyhow::Result<()>;
 
 /// Takes steps against what Submariner has on every node.
@@ -54,8 +59,8 @@ fn delete(context: &Context<'_>, steps: fn(&Scope, &NodePlan) -> Vec<Step>) -> a
 }
 
 /// What a cluster's pods and services have.
-fn inside(cluster: &Cluster) -> [Ipv4Net; 2] {
-    [cluster.pods(), cluster.services()]
+fn inside(cluster: &Cluster) -> Vec<IpNet> {
+    [cluster.pods(), cluster.services()].iter().flat_map(PerFamily::iter).map(|(_, net)| *net).collect()
 }
 
 /// Watches every uplink of nodes for packets to other clusters, and every link of routers for packets of any pod or
@@ -92,15 +97,18 @@ fn sightings(watches: Vec<Watch>) -> anyhow::Result<Vec<(Sighting, u64)>> {
 /// The watch must see clear text where there is some: from the API's host, whose packets nobody encapsulates.
 fn seen(context: &Context<'_>) -> anyhow::Result<String> {
     let watches = watch(context)?;
-    for (from, to) in context.pairs() {
-        let (pod, _) = context.pod(to.gateway())?;
+    for lane in context.lanes() {
+        let (pod, _) = context.pod(&lane.to.nodes[0])?;
         // Nothing answers: routers know no pods.
-        let _silent = traffic::ping(context.host(&from.name)?, pod.address, 56, Duration::from_millis(100));
+        let soon = Duration::from_millis(100);
+        let _silent =
+            traffic::ping(context.host(&lane.from.name)?, of(pod.addresses, lane.family)?, 56, soon);
     }
     let seen = sightings(watches)?;
-    for (from, _) in context.pairs() {
-        if !seen.iter().any(|(sighting, _)| sighting.host == from.router_name()) {
-            bail!("a packet in clear text was not seen on {}", from.router_name());
+    for Lane { from, to, family } in context.lanes() {
+        let (router, pods) = (from.router_name(), of(to.pods(), family)?);
+        if !seen.iter().any(|(sighting, _)| sighting.host == router && pods.contains(&sighting.dst)) {
+            bail!("a packet in clear text to {pods} was not seen on {router}");
         }
     }
     Ok(format!(
@@ -112,18 +120,18 @@ fn seen(context: &Context<'_>) -> anyhow::Result<String> {
 /// Does something bad under traffic from every pod and node, and counts what leaves in clear.
 fn unseen(context: &Context<'_>, hit: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<String> {
     let watches = watch(context)?;
-    let mut pings = Vec::new();
-    for (from, to) in context.pairs() {
+    let mut ways = Vec::new();
+    for Lane { from, to, family } in context.lanes() {
         for (near, far) in from.nodes.iter().flat_map(|near| to.nodes.iter().map(move |far| (near, far))) {
             let ((_, pod), (target, _)) = (context.pod(near)?, context.pod(far)?);
-            for host in [pod, context.host(&near.name)?] {
-                pings.push((
-                    host,
-                    target.address,
-                    PingRun::start(host, target.address, Duration::from_millis(10))?,
-                ));
-            }
+            let target = of(target.addresses, family)?;
+            ways.extend([pod, context.host(&near.name)?].map(|host| (host, target)));
         }
+    }
+    let interval = PING.max(PING_ALL * u32::try_from(ways.len()).unwrap_or(u32::MAX));
+    let mut pings = Vec::new();
+    for (host, target) in ways {
+        pings.push((host, target, PingRun::start(host, target, interval)?));
     }
     std::thread::sleep(Duration::from_millis(200));
     hit()?;

@@ -1,12 +1,13 @@
 //! A member of the clusterset that exists on the hub only, with a credential of its own like every member.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
 use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 use subm_apiserver::Objects;
+use subm_types::PerFamily;
 
 use super::context::Context;
 use crate::api::BROKER_NAMESPACE;
@@ -20,7 +21,7 @@ const LABEL: &str = "submariner-io/clusterID";
 pub(super) struct Claim {
     /// The cluster's UID.
     pub(super) uid: &'static str,
-    pub(super) gateway: Ipv4Addr,
+    pub(super) gateway: PerFamily<IpAddr>,
     pub(super) networks: Vec<String>,
 }
 
@@ -44,12 +45,13 @@ impl<'a> Member<'a> {
     }
 
     /// The name of its Endpoint, which follows from its gateway's address.
-    fn endpoint_name(&self, gateway: Ipv4Addr) -> String {
+    fn endpoint_name(&self, gateway: PerFamily<IpAddr>) -> String {
         format!("{}-{}", self.id, self.cable_name(gateway))
     }
 
-    fn cable_name(&self, gateway: Ipv4Addr) -> String {
-        format!("submariner-cable-{}-{}", self.id, gateway.to_string().replace('.', "-"))
+    fn cable_name(&self, gateway: PerFamily<IpAddr>) -> String {
+        let first = gateway.v4.or(gateway.v6).map(|address| address.to_string()).unwrap_or_default();
+        format!("submariner-cable-{}-{}", self.id, first.replace(['.', ':'], "-"))
     }
 
     fn metadata(&self, name: &str, claim: &Claim) -> Value {
@@ -80,6 +82,7 @@ impl<'a> Member<'a> {
 
     /// Publishes its Endpoint.
     pub(super) fn publish_endpoint(&mut self, claim: &Claim) -> anyhow::Result<()> {
+        let private: Vec<IpAddr> = claim.gateway.iter().map(|(_, address)| *address).collect();
         let object = json!({
             "apiVersion": "submariner.io/v1",
             "kind": "Endpoint",
@@ -91,8 +94,8 @@ impl<'a> Member<'a> {
                 "backend": self.context.playground.settings.cable_driver,
                 "backend_config": {"udp-port": "4500"},
                 "nat_enabled": false,
-                "private_ip": claim.gateway,
-                "privateIPs": [claim.gateway],
+                "private_ip": private.first(),
+                "privateIPs": private,
                 "public_ip": "",
                 "subnets": claim.networks,
             },

@@ -1,37 +1,42 @@
 //! Nodes to pods of other clusters.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use subm_lab::traffic;
 
 use super::Check;
-use super::context::{ANSWER, Context, echo};
+use super::context::{ANSWER, Context, Lane, echo, of};
+use crate::topology::Node;
 
 pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
-    for (from, to) in context.pairs() {
-        for node in &from.nodes {
-            let (near, far) = (node.name.clone(), to.name.clone());
-            let name = format!("node/{}/{}>{}", from.name, node.role, to.name);
-            checks.push(Check::new(name, move |context| reach_all(context, &near, &far)));
+    for lane in context.lanes() {
+        for node in &lane.from.nodes {
+            let (near, key) = (node.name.clone(), lane.key());
+            let name = format!("node/{}/{}>{}/{}", lane.from.name, node.role, lane.to.name, lane.family);
+            checks.push(Check::new(name, move |context| {
+                reach_all(context, context.node(&near)?, context.lane(&key)?)
+            }));
         }
     }
     checks
 }
 
 /// Every pod of the other cluster answers, and sees the node by its address in the pods' range.
-pub(super) fn reach_all(context: &Context<'_>, near: &str, far: &str) -> anyhow::Result<String> {
-    let (node, host) = (context.node(near)?, context.host(near)?);
+pub(super) fn reach_all(context: &Context<'_>, node: &Node, lane: Lane<'_>) -> anyhow::Result<String> {
+    let host = context.host(&node.name)?;
+    let own = node.pod_gateway(lane.family).context("the node has no pods")?;
     let mut answered = 0;
-    for (_, pod) in context.cluster(far)?.all_pods() {
+    for (_, pod) in lane.to.all_pods() {
+        let target = of(pod.addresses, lane.family)?;
         let seen = [
-            traffic::tcp(host, echo(pod.address), 1000, ANSWER)?.seen_as,
-            traffic::udp(host, echo(pod.address), 1000, ANSWER)?.seen_as,
+            traffic::tcp(host, echo(target), 1000, ANSWER)?.seen_as,
+            traffic::udp(host, echo(target), 1000, ANSWER)?.seen_as,
         ];
-        traffic::ping(host, pod.address, 56, ANSWER)?;
-        if let Some(wrong) = seen.iter().find(|seen| seen.ip() != node.pod_gateway()) {
-            bail!("{} answered, but saw {} and not {}", pod.name, wrong.ip(), node.pod_gateway());
+        traffic::ping(host, target, 56, ANSWER)?;
+        if let Some(wrong) = seen.iter().find(|seen| seen.ip() != own) {
+            bail!("{} answered, but saw {} and not {own}", pod.name, wrong.ip());
         }
         answered += 1;
     }
-    Ok(format!("{answered} pods answered, seen as {}", node.pod_gateway()))
+    Ok(format!("{answered} pods answered, seen as {own}"))
 }

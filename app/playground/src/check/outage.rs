@@ -29,8 +29,8 @@ pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
 fn outage(context: &Context<'_>, apis: &[&str]) -> anyhow::Result<String> {
     const LENGTH: Duration = Duration::from_secs(2);
     let mut pings = Vec::new();
-    for (from, to) in context.pairs() {
-        let (host, target) = context.between_workers(&from.name, &to.name)?;
+    for lane in context.lanes() {
+        let (host, target) = context.longest_way(lane)?;
         pings.push(PingRun::start(host, target, Duration::from_millis(10))?);
     }
     let make = |link: Link| -> anyhow::Result<()> {
@@ -65,15 +65,15 @@ fn outage(context: &Context<'_>, apis: &[&str]) -> anyhow::Result<String> {
 /// The CNI's interface vanishes and comes back: nodes reach remote pods again, by its address.
 fn bridge(context: &Context<'_>) -> anyhow::Result<String> {
     let mut worst = Duration::ZERO;
-    for (from, to) in context.pairs() {
-        for node in &from.nodes {
-            nodes::reach_all(context, &node.name, &to.name)?;
+    for lane in context.lanes() {
+        for node in &lane.from.nodes {
+            nodes::reach_all(context, node, lane)?;
             let scope = network::scopes()
                 .into_iter()
                 .find(|scope| scope.links.contains(&IfName::constant(CNI_BRIDGE)));
             let scope = scope.context("nobody owns the bridge")?;
             drift::act(context, node, &scope, &[Step::DeleteLink(IfName::constant(CNI_BRIDGE))])?;
-            let (_, took) = until_ok(PATIENCE, || nodes::reach_all(context, &node.name, &to.name))?;
+            let (_, took) = until_ok(PATIENCE, || nodes::reach_all(context, node, lane))?;
             worst = worst.max(took);
         }
     }

@@ -1,44 +1,60 @@
 //! Payloads of every size, and much at once.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use subm_lab::traffic;
+use subm_lab::{Host, traffic};
+use subm_types::Family;
 
 use super::Check;
-use super::context::{ANSWER, Context, echo, until_ok};
+use super::context::{ANSWER, Context, Lane, echo, until_ok};
 use super::pods::own_source;
-use crate::topology::MTU;
 
-/// Bytes of IPv4 and ICMP or UDP headers.
-const DATAGRAM: usize = 28;
+/// Bytes of ICMP or UDP headers.
+const DATAGRAM: u32 = 8;
 /// Bytes that a cable adds, at the least and at the most among those known.
-const OVERHEADS: [usize; 3] = [0, 50, 80];
+const OVERHEADS: [u32; 4] = [0, 50, 70, 80];
 const LARGE: usize = 16_000;
 const TRANSFER: usize = 64 << 20;
 
 pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
-    let mut checks = Vec::new();
-    for (from, to) in context.pairs() {
-        let all: [(&str, Job); 4] = [("icmp", icmp), ("udp", udp), ("tcp", tcp), ("transfer", transfer)];
-        for (name, job) in all {
-            let (near, far) = (from.name.clone(), to.name.clone());
-            let name = format!("payload/{}>{}/{name}", from.name, to.name);
-            checks.push(Check::new(name, move |context| job(context, &near, &far)));
-        }
-    }
-    checks
+    let all: [(&str, Job); 4] = [("icmp", icmp), ("udp", udp), ("tcp", tcp), ("transfer", transfer)];
+    let check = |(lane, (name, job)): (Lane<'_>, (&str, Job))| {
+        let (key, name) = (lane.key(), format!("payload/{}/{name}", lane.name()));
+        Check::new(name, move |context| {
+            let lane = context.lane(&key)?;
+            let (host, target) = context.longest_way(lane)?;
+            job(&Way { host, target, sizes: sizes(lane) })
+        })
+    };
+    let jobs = |lane| all.map(|job| (lane, job));
+    context.lanes().into_iter().flat_map(jobs).map(check).collect()
 }
 
-type Job = fn(&Context<'_>, &str, &str) -> anyhow::Result<String>;
+/// From whom to whom, and how much at a time.
+struct Way<'a> {
+    host: &'a Host,
+    target: IpAddr,
+    sizes: Vec<usize>,
+}
+
+type Job = fn(&Way<'_>) -> anyhow::Result<String>;
 
 /// One byte, around every size at which a packet of its own is needed, and several packets.
-fn sizes() -> Vec<usize> {
+fn sizes(lane: Lane<'_>) -> Vec<usize> {
+    let header = match lane.family {
+        Family::V4 => 20,
+        Family::V6 => 40,
+    };
     let mut sizes = vec![1, 512, LARGE];
-    for overhead in OVERHEADS {
-        let whole = usize::try_from(MTU).unwrap_or_default() - overhead - DATAGRAM;
-        sizes.extend([whole - 1, whole, whole + 1]);
+    for mtu in [lane.from.mtu, lane.to.mtu] {
+        for overhead in OVERHEADS {
+            let whole = usize::try_from(mtu - overhead - header - DATAGRAM).unwrap_or_default();
+            sizes.extend([whole - 1, whole, whole + 1]);
+        }
     }
     sizes.sort_unstable();
+    sizes.dedup();
     sizes
 }
 
@@ -46,36 +62,37 @@ fn sizes() -> Vec<usize> {
 const LEARNING: Duration = Duration::from_secs(5);
 const ONE_TRY: Duration = Duration::from_millis(400);
 
-fn icmp(context: &Context<'_>, near: &str, far: &str) -> anyhow::Result<String> {
-    let (host, target) = context.between_workers(near, far)?;
-    for bytes in sizes() {
-        until_ok(LEARNING, || Ok(traffic::ping(host, target, bytes, ONE_TRY)?))?;
+fn icmp(way: &Way<'_>) -> anyhow::Result<String> {
+    for bytes in &way.sizes {
+        until_ok(LEARNING, || Ok(traffic::ping(way.host, way.target, *bytes, ONE_TRY)?))?;
     }
-    Ok(format!("{} sizes from 1 to {LARGE} bytes came back whole", sizes().len()))
+    Ok(whole(way))
 }
 
-fn udp(context: &Context<'_>, near: &str, far: &str) -> anyhow::Result<String> {
-    let (host, target) = context.between_workers(near, far)?;
+fn udp(way: &Way<'_>) -> anyhow::Result<String> {
     let mut seen = String::new();
-    for bytes in sizes() {
-        let (echoed, _) = until_ok(LEARNING, || Ok(traffic::udp(host, echo(target), bytes, ONE_TRY)?))?;
-        seen = own_source(&echoed)?;
+    for bytes in &way.sizes {
+        let ask = || Ok(traffic::udp(way.host, echo(way.target), *bytes, ONE_TRY)?);
+        seen = own_source(&until_ok(LEARNING, ask)?.0)?;
     }
-    Ok(format!("{} sizes from 1 to {LARGE} bytes came back whole, {seen}", sizes().len()))
+    Ok(format!("{}, {seen}", whole(way)))
 }
 
-fn tcp(context: &Context<'_>, near: &str, far: &str) -> anyhow::Result<String> {
-    let (host, target) = context.between_workers(near, far)?;
+fn tcp(way: &Way<'_>) -> anyhow::Result<String> {
     let mut seen = String::new();
-    for bytes in sizes() {
-        seen = own_source(&traffic::tcp(host, echo(target), bytes, ANSWER)?)?;
+    for bytes in &way.sizes {
+        seen = own_source(&traffic::tcp(way.host, echo(way.target), *bytes, ANSWER)?)?;
     }
-    Ok(format!("{} sizes from 1 to {LARGE} bytes came back whole, {seen}", sizes().len()))
+    Ok(format!("{}, {seen}", whole(way)))
 }
 
-fn transfer(context: &Context<'_>, near: &str, far: &str) -> anyhow::Result<String> {
-    let (host, target) = context.between_workers(near, far)?;
-    let echoed = traffic::tcp(host, echo(target), TRANSFER, Duration::from_secs(10))?;
+fn whole(way: &Way<'_>) -> String {
+    let largest = way.sizes.last().copied().unwrap_or_default();
+    format!("{} sizes from 1 to {largest} bytes came back whole", way.sizes.len())
+}
+
+fn transfer(way: &Way<'_>) -> anyhow::Result<String> {
+    let echoed = traffic::tcp(way.host, echo(way.target), TRANSFER, Duration::from_secs(10))?;
     own_source(&echoed)?;
     let mib = TRANSFER >> 20;
     let gigabits = f64::from(u32::try_from(mib).unwrap_or(u32::MAX)) * 1_048_576.0 * 8.0 / 1e9;

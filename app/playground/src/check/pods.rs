@@ -1,10 +1,11 @@
-//! Pod to pod: every combination of nodes, both directions, every protocol, and whom the other side sees.
+//! Pod to pod: every combination of nodes, both directions, both families, every protocol, and whom the other side sees.
 
 use anyhow::bail;
 use subm_lab::traffic::{self, Echoed};
+use subm_types::Family;
 
 use super::Check;
-use super::context::{ANSWER, Context, echo};
+use super::context::{ANSWER, Context, echo, of};
 
 /// How packets are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -14,31 +15,41 @@ enum Protocol {
     Icmp,
 }
 
+const PROTOCOLS: [(&str, Protocol); 3] =
+    [("tcp", Protocol::Tcp), ("udp", Protocol::Udp), ("icmp", Protocol::Icmp)];
+
 pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
-    for (from, to) in context.pairs() {
+    for lane in context.lanes() {
+        let (from, to, family) = (lane.from, lane.to, lane.family);
         for (near, far) in from.nodes.iter().flat_map(|near| to.nodes.iter().map(move |far| (near, far))) {
-            for (name, protocol) in [("tcp", Protocol::Tcp), ("udp", Protocol::Udp), ("icmp", Protocol::Icmp)]
-            {
-                let path = format!("pod/{}/{}>{}/{}/{name}", from.name, near.role, to.name, far.role);
+            let place = format!("pod/{}/{}>{}/{}", from.name, near.role, to.name, far.role);
+            checks.extend(PROTOCOLS.map(|(name, protocol)| {
                 let (near, far) = (near.name.clone(), far.name.clone());
-                checks.push(Check::new(path, move |context| reach(context, &near, &far, protocol)));
-            }
+                let reach = move |context: &Context<'_>| reach(context, (&near, &far), family, protocol);
+                Check::new(format!("{place}/{name}/{family}"), reach)
+            }));
         }
     }
     checks
 }
 
-fn reach(context: &Context<'_>, near: &str, far: &str, protocol: Protocol) -> anyhow::Result<String> {
+fn reach(
+    context: &Context<'_>,
+    (near, far): (&str, &str),
+    family: Family,
+    protocol: Protocol,
+) -> anyhow::Result<String> {
     let (near, far) = (context.node(near)?, context.node(far)?);
     let ((_, host), (target, _)) = (context.pod(near)?, context.pod(far)?);
+    let target = of(target.addresses, family)?;
     match protocol {
         Protocol::Icmp => {
-            let took = traffic::ping(host, target.address, 56, ANSWER)?;
+            let took = traffic::ping(host, target, 56, ANSWER)?;
             Ok(format!("answered in {} µs", took.as_micros()))
         }
-        Protocol::Tcp => own_source(&traffic::tcp(host, echo(target.address), 1000, ANSWER)?),
-        Protocol::Udp => own_source(&traffic::udp(host, echo(target.address), 1000, ANSWER)?),
+        Protocol::Tcp => own_source(&traffic::tcp(host, echo(target), 1000, ANSWER)?),
+        Protocol::Udp => own_source(&traffic::udp(host, echo(target), 1000, ANSWER)?),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use subm_lab::traffic;
+use subm_types::Family;
 
 use super::Check;
-use super::context::{ANSWER, Context, echo};
+use super::context::{ANSWER, Context, Lane, echo, of};
 use super::pods::own_source;
+use crate::topology::Node;
 
 /// So many connections that each of some endpoints is drawn, nearly surely.
 const DRAWS: usize = 12;
@@ -15,26 +17,33 @@ const DRAWS: usize = 12;
 pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
     let mut checks = Vec::new();
     for cluster in &context.topology().clusters {
-        let name = cluster.name.clone();
-        checks.push(Check::new(format!("service/{name}/at-home"), move |context| at_home(context, &name)));
+        for family in cluster.families.list() {
+            let name = cluster.name.clone();
+            checks.push(Check::new(format!("service/{name}/at-home/{family}"), move |context| {
+                at_home(context, &name, family)
+            }));
+        }
     }
-    for (from, to) in context.pairs() {
-        for node in &from.nodes {
-            let (near, far) = (node.name.clone(), to.name.clone());
-            let name = format!("service/{}/{}/pod>{}", from.name, node.role, to.name);
-            checks.push(Check::new(name, move |context| from_pod(context, &near, &far)));
-            let (near, far) = (node.name.clone(), to.name.clone());
-            let name = format!("service/{}/{}/node>{}", from.name, node.role, to.name);
-            checks.push(Check::new(name, move |context| from_node(context, &near, &far)));
+    let kinds: [(&str, Call); 2] = [("pod", from_pod), ("node", from_node)];
+    for lane in context.lanes() {
+        for (node, (kind, call)) in lane.from.nodes.iter().flat_map(|node| kinds.map(|kind| (node, kind))) {
+            let (near, key) = (node.name.clone(), lane.key());
+            let (from, to) = (&lane.from.name, &lane.to.name);
+            let name = format!("service/{from}/{}/{kind}>{to}/{}", node.role, lane.family);
+            checks.push(Check::new(name, move |context| {
+                call(context, context.node(&near)?, context.lane(&key)?)
+            }));
         }
     }
     checks
 }
 
+type Call = fn(&Context<'_>, &Node, Lane<'_>) -> anyhow::Result<String>;
+
 /// The proxy alone, without Submariner in the way.
-fn at_home(context: &Context<'_>, cluster: &str) -> anyhow::Result<String> {
+fn at_home(context: &Context<'_>, cluster: &str, family: Family) -> anyhow::Result<String> {
     let cluster = context.cluster(cluster)?;
-    let service = echo(cluster.echo_service());
+    let service = echo(of(cluster.echo_service(), family)?);
     for node in &cluster.nodes {
         let (_, pod) = context.pod(node)?;
         for _ in 0..DRAWS {
@@ -45,9 +54,10 @@ fn at_home(context: &Context<'_>, cluster: &str) -> anyhow::Result<String> {
     Ok(format!("{} answered", service.ip()))
 }
 
-fn from_pod(context: &Context<'_>, near: &str, far: &str) -> anyhow::Result<String> {
-    let (_, pod) = context.pod(context.node(near)?)?;
-    let service = echo(context.cluster(far)?.echo_service());
+fn from_pod(context: &Context<'_>, near: &Node, lane: Lane<'_>) -> anyhow::Result<String> {
+    let pod = near.pods.first().with_context(|| format!("{} has no pod", near.name))?;
+    let pod = context.host(&pod.name)?;
+    let service = echo(of(lane.to.echo_service(), lane.family)?);
     let mut seen = String::new();
     for _ in 0..DRAWS {
         own_source(&traffic::tcp(pod, service, 1000, ANSWER)?)?;
@@ -57,16 +67,17 @@ fn from_pod(context: &Context<'_>, near: &str, far: &str) -> anyhow::Result<Stri
 }
 
 /// Pods see the node by its address in the pods' range: the only one that they can answer.
-fn from_node(context: &Context<'_>, near: &str, far: &str) -> anyhow::Result<String> {
-    let node = context.node(near)?;
-    let service = echo(context.cluster(far)?.echo_service());
+fn from_node(context: &Context<'_>, near: &Node, lane: Lane<'_>) -> anyhow::Result<String> {
+    let host = context.host(&near.name)?;
+    let own = near.pod_gateway(lane.family).context("the node has no pods")?;
+    let service = echo(of(lane.to.echo_service(), lane.family)?);
     let mut seen = BTreeSet::new();
     for _ in 0..DRAWS {
-        seen.insert(traffic::tcp(context.host(near)?, service, 1000, ANSWER)?.seen_as.ip());
-        seen.insert(traffic::udp(context.host(near)?, service, 1000, ANSWER)?.seen_as.ip());
+        seen.insert(traffic::tcp(host, service, 1000, ANSWER)?.seen_as.ip());
+        seen.insert(traffic::udp(host, service, 1000, ANSWER)?.seen_as.ip());
     }
-    if seen.iter().any(|seen| *seen != node.pod_gateway()) {
-        bail!("{} answered, but saw {seen:?} and not {}", service.ip(), node.pod_gateway());
+    if seen.iter().any(|seen| *seen != own) {
+        bail!("{} answered, but saw {seen:?} and not {own}", service.ip());
     }
-    Ok(format!("{} answered {} times, seen as {}", service.ip(), 2 * DRAWS, node.pod_gateway()))
+    Ok(format!("{} answered {} times, seen as {own}", service.ip(), 2 * DRAWS))
 }

@@ -11,7 +11,7 @@ use subm_lab::STATE_DIR;
 use super::Kind;
 use crate::api::{Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, gateway_rules, route_agent_rules};
 use crate::settings::Settings;
-use crate::topology::{Cluster, Node};
+use crate::topology::{Cluster, Node, shown};
 
 /// Where Secrets of Submariner's Pods are mounted.
 const SECRETS: &str = "/run/secrets/submariner.io";
@@ -32,8 +32,8 @@ pub(super) fn of(
     let mut environment = vec![
         ("SUBMARINER_NAMESPACE", OPERATOR_NAMESPACE.to_owned()),
         ("SUBMARINER_CLUSTERID", cluster.name.clone()),
-        ("SUBMARINER_CLUSTERCIDR", cluster.pods().to_string()),
-        ("SUBMARINER_SERVICECIDR", cluster.services().to_string()),
+        ("SUBMARINER_CLUSTERCIDR", shown(cluster.pods())),
+        ("SUBMARINER_SERVICECIDR", shown(cluster.services())),
         ("SUBMARINER_GLOBALCIDR", String::new()),
         ("SUBMARINER_DEBUG", "false".to_owned()),
         ("SUBMARINER_HEALTHCHECKENABLED", "true".to_owned()),
@@ -61,7 +61,7 @@ fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> anyhow::Result<
         ("SUBMARINER_METRICSPORT", Kind::Gateway.admin_port().to_string()),
         ("SUBMARINER_HALT_ON_CERT_ERROR", "true".to_owned()),
         ("AIR_GAPPED_DEPLOYMENT", "true".to_owned()),
-        ("BROKER_K8S_APISERVER", hub.endpoint()),
+        ("BROKER_K8S_APISERVER", hub.endpoint_for(cluster.families)),
         ("BROKER_K8S_REMOTENAMESPACE", BROKER_NAMESPACE.to_owned()),
         ("BROKER_K8S_SECRET", mount_hub_secret(cluster, hub)?),
         ("BROKER_K8S_INSECURE", "false".to_owned()),

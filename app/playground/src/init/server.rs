@@ -14,6 +14,7 @@ use crate::check;
 use crate::control::{Reply, Request};
 use crate::progress::{Phase, Progress};
 use crate::status::{ClusterStatus, NodeStatus, PodStatus, Status};
+use crate::topology::shown;
 
 /// Answers from before the playground stands; clones are handles to one.
 #[derive(Debug, Clone)]
@@ -118,9 +119,9 @@ impl Server {
         let clusters = topology.clusters.iter().map(|cluster| ClusterStatus {
             name: cluster.name.clone(),
             api: api(&cluster.name),
-            pods: cluster.pods().to_string(),
-            services: cluster.services().to_string(),
-            echo_service: cluster.echo_service().to_string(),
+            pods: shown(cluster.pods()),
+            services: shown(cluster.services()),
+            echo_service: shown(cluster.echo_service()),
         });
         let hub = ClusterStatus {
             name: "hub".to_owned(),
@@ -131,13 +132,13 @@ impl Server {
         };
         let nodes = topology.nodes().map(|(cluster, node)| NodeStatus {
             path: format!("{}/{}", cluster.name, node.role),
-            address: node.address.to_string(),
-            pods: node.pod_cidr.to_string(),
+            address: shown(node.addresses()),
+            pods: shown(node.pod_cidrs()),
         });
         let pods = topology.nodes().flat_map(|(cluster, node)| {
             node.pods.iter().map(move |pod| PodStatus {
                 path: format!("{}/{}/{}", cluster.name, node.role, pod.role),
-                address: pod.address.to_string(),
+                address: shown(pod.addresses),
             })
         });
         let ready_after = self.0.progress.ready_after();
@@ -145,7 +146,7 @@ impl Server {
             init: self.0.init,
             ready_after_ms: ready_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             cable_driver: playground.settings.cable_driver.clone(),
-            size: playground.settings.size,
+            topology: playground.settings.spec.clone(),
             clusters: clusters.chain([hub]).collect(),
             nodes: nodes.collect(),
             pods: pods.collect(),

@@ -73,19 +73,9 @@ fn read(socket: &Socket, host: &str, pattern: &[u8], stop: &AtomicBool) -> io::R
     while late < super::QUEUED {
         let ending = stop.load(Ordering::Relaxed);
         late += usize::from(ending);
-        let mut control = nix::cmsg_space!(u32);
         let mut parts = [IoSliceMut::new(&mut buffer)];
-        let received =
-            recvmsg::<LinkAddr>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty());
-        let (length, link) = match received {
-            Ok(message) => {
-                for control in message.cmsgs().map_err(io::Error::from)? {
-                    if let ControlMessageOwned::RxqOvfl(missed) = control {
-                        report.missed = u64::from(missed);
-                    }
-                }
-                (message.bytes, message.address.map_or(0, |address| address.ifindex()))
-            }
+        let (length, link) = match receive(socket, &mut parts, &mut report.missed) {
+            Ok(received) => received,
             Err(nix::Error::EAGAIN) if ending => break,
             Err(nix::Error::EAGAIN | nix::Error::EINTR) => continue,
             Err(errno) => return Err(errno.into()),
@@ -99,6 +89,18 @@ fn read(socket: &Socket, host: &str, pattern: &[u8], stop: &AtomicBool) -> io::R
         }
     }
     Ok(report)
+}
+
+/// The next packet's length and link; `missed` becomes what the socket has lost so far.
+fn receive(socket: &Socket, parts: &mut [IoSliceMut<'_>], missed: &mut u64) -> nix::Result<(usize, usize)> {
+    let mut control = nix::cmsg_space!(u32);
+    let message = recvmsg::<LinkAddr>(socket.as_raw_fd(), parts, Some(&mut control), MsgFlags::empty())?;
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::RxqOvfl(lost) = control {
+            *missed = u64::from(lost);
+        }
+    }
+    Ok((message.bytes, message.address.map_or(0, |address| address.ifindex())))
 }
 
 /// The pattern that every payload of the lab's traffic of at least 48 bytes has in it.
