@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use subm_lab::capability;
 
@@ -119,20 +119,32 @@ fn name(text: &str) -> Result<String, String> {
     }
 }
 
+/// `EX_USAGE` of `sysexits.h`.
+const USAGE: u8 = 64;
+
+/// Something that is asked for and cannot be, whatever the machine has.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+struct WrongUsage(anyhow::Error);
+
+fn wrong_usage(error: anyhow::Error) -> anyhow::Error {
+    WrongUsage(error).into()
+}
+
 /// Runs `subctl playground`; the arguments begin with the program's name and `playground`.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments.into_iter().skip(1)) {
         Ok(cli) => cli,
         Err(error) => {
             let _unwritable = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
     match execute(cli) {
         Ok(code) => code,
         Err(error) => {
             complain(&format!("{error:#}"));
-            ExitCode::FAILURE
+            if error.is::<WrongUsage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -169,9 +181,11 @@ fn settings(name: &str, up: UpArgs, lifetime: Lifetime) -> anyhow::Result<Settin
     let drivers: Vec<String> = subm_cable::CABLES.iter().map(|cable| cable.backend().to_string()).collect();
     let cable_driver = up.cable_driver.unwrap_or_else(|| "vxlan".to_owned());
     if !drivers.contains(&cable_driver) {
-        bail!("there is no cable driver {cable_driver:?} here: choose from {}", drivers.join(", "));
+        let wrong =
+            anyhow!("there is no cable driver {cable_driver:?} here: choose from {}", drivers.join(", "));
+        return Err(wrong_usage(wrong));
     }
-    let spec = up.shape.spec()?;
+    let spec = up.shape.spec().map_err(wrong_usage)?;
     Ok(Settings {
         name: name.to_owned(),
         spec,
@@ -186,7 +200,7 @@ fn topology_text(name: &str, shape: ShapeArgs) -> anyhow::Result<String> {
     let running = if shape == ShapeArgs::default() { Client::connect(name)? } else { None };
     let spec = match running {
         Some(mut client) => exec::status(&mut client)?.topology,
-        None => shape.spec()?,
+        None => shape.spec().map_err(wrong_usage)?,
     };
     serde_saphyr::to_string(&spec).context("the topology as YAML")
 }

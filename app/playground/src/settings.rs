@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use nix::unistd::{AccessFlags, access};
 use serde::{Deserialize, Serialize};
 
 use crate::topology::Spec;
@@ -44,6 +45,8 @@ pub(crate) fn find_submariner(named: Option<PathBuf>) -> anyhow::Result<PathBuf>
             path.display()
         );
     }
+    access(&path, AccessFlags::X_OK)
+        .with_context(|| format!("{} cannot be run: make it executable (`chmod +x`)", path.display()))?;
     let path = path.canonicalize().with_context(|| format!("the place of {}", path.display()))?;
     if path.starts_with("/run") {
         bail!(

@@ -54,13 +54,17 @@ struct KubeArgs {
     namespace: String,
 }
 
-/// Runs the program with these arguments, the program's name first, and tells how it ended: 0 all well, 1 any error.
+/// `EX_USAGE` of `sysexits.h`.
+const USAGE: u8 = 64;
+
+/// Runs the program with these arguments, the program's name first, and tells how it ended: 0 all well, 1 any error, 64
+/// a wrong command line.
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let _unwritable = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
     let progress = Progress::to_stderr();

@@ -27,7 +27,7 @@ fn run(programs: &Programs) -> Result<Vec<Record>> {
     let mut streams = Vec::new();
     for (near, far) in PAIRS {
         let host = playground.host(near)?;
-        pings.push(PingRun::start(&host, far.into(), Duration::from_millis(10))?);
+        pings.push(PingRun::start(&host, IpAddr::from(far), Duration::from_millis(10))?);
         streams.push(StreamRun::start(&host, SocketAddr::new(IpAddr::from(far), ECHO_PORT))?);
     }
     let mut kills = 0_u32;

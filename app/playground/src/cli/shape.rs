@@ -188,7 +188,7 @@ clusters:
     fn a_wrong_flag_is_named_with_what_would_be_right() {
         for (words, said) in [
             ("--clusters 9", r#""9": write a whole number from 2 to 8"#),
-            ("--clusters -1", r#""-1": write a whole number from 2 to 8"#),
+            ("--clusters=-1", r#""-1": write a whole number from 2 to 8"#),
             ("--families ipv5", r#""ipv5" is no choice of families: write ipv4, ipv6 or dual"#),
             ("--mtu 1000", r#""1000": write a whole number from 1280 to 65535"#),
             ("--pods 2,3", r#""3" comes after another value for the same: leave one of them out"#),

@@ -226,9 +226,16 @@ fn second_playground_of_a_name_and_unknown_drivers_are_refused_by_name() -> Resu
         ensure!(!output.status.success(), "{words:?} was done");
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    // One code for all errors, as of every command of subctl.
-    let code = Command::new(&subctl).args(["playground", "nonsense"]).output()?.status.code();
-    ensure!(code == Some(1), "a wrong command line ends with {code:?}");
+    let wrong = [
+        "playground nonsense",
+        "playground up --cable-driver pigeon",
+        "playground up --pods 0",
+        "show nonsense",
+    ];
+    for line in wrong {
+        let code = Command::new(&subctl).args(line.split(' ')).output()?.status.code();
+        ensure!(code == Some(64), "the wrong command line {line:?} ends with {code:?}");
+    }
     for name in ["", "a b", &"x".repeat(120)] {
         let output = Command::new(&subctl).args(["playground", "--name", name, "status"]).output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -236,6 +243,9 @@ fn second_playground_of_a_name_and_unknown_drivers_are_refused_by_name() -> Resu
     }
     let said = refused(&["up", "--cable-driver", "carrier-pigeon"])?;
     ensure!(said.contains("carrier-pigeon") && said.contains("vxlan"), "{said}");
+    let text = tempfile::NamedTempFile::new()?;
+    let said = refused(&["up", "--submariner", &text.path().display().to_string()])?;
+    ensure!(said.contains("cannot be run") && said.contains("chmod +x"), "{said}");
     let said = refused(&["up", "--submariner", "/nowhere/submariner"])?;
     ensure!(said.contains("/nowhere/submariner") && said.contains("cargo build"), "{said}");
     for words in
