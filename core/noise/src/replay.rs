@@ -1,0 +1,61 @@
+//! Which counters of a session were seen.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counters per word.
+const MAP_BITS: u32 = 3;
+/// Words of a window.
+const SLOT_BITS: u32 = 11;
+/// A counter's place: the low bits name the bit and the word, the rest is the word's epoch.
+const EPOCH_SHIFT: u32 = MAP_BITS + SLOT_BITS;
+const MAP_MASK: u64 = (1 << (1 << MAP_BITS)) - 1;
+
+/// A window over the counters that were accepted: each is accepted once, by whatever thread comes first.
+///
+/// The ring of blocks is that of RFC 6479, but each word carries the epoch of its block beside the bits, so that
+/// one compare-and-swap both moves the window and marks a counter: no lock, and threads that work on different
+/// batches touch different words.
+// INVARIANT: the epoch of a word never goes back, and within one epoch a bit is set once; hence no counter passes twice.
+#[derive(Debug)]
+pub struct ReplayWindow(Box<[AtomicU64]>);
+
+impl Default for ReplayWindow {
+    fn default() -> Self {
+        Self((0..1 << SLOT_BITS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl ReplayWindow {
+    /// How far a counter may lie behind the highest one and still be accepted, at least.
+    pub const REACH: u64 = (1 << EPOCH_SHIFT) - (1 << MAP_BITS);
+
+    /// Tells whether a counter would be accepted now: what is a replay need not be decrypted.
+    #[inline]
+    pub fn is_new(&self, counter: u64) -> bool {
+        let (slot, epoch, bit) = place(counter);
+        advance(self.0[slot].load(Relaxed), epoch, bit).is_some()
+    }
+
+    /// Accepts a counter; false if it was accepted before or lies behind the window. Only for authentic packets.
+    #[inline]
+    pub fn accept(&self, counter: u64) -> bool {
+        let (slot, epoch, bit) = place(counter);
+        self.0[slot].fetch_update(Relaxed, Relaxed, |word| advance(word, epoch, bit)).is_ok()
+    }
+}
+
+#[inline]
+fn place(counter: u64) -> (usize, u64, u64) {
+    let slot = (counter >> MAP_BITS) & ((1 << SLOT_BITS) - 1);
+    let bit = 1 << (counter & ((1 << MAP_BITS) - 1));
+    #[expect(clippy::cast_possible_truncation, reason = "eleven bits")]
+    (slot as usize, counter >> EPOCH_SHIFT, bit)
+}
+
+/// The word once the counter is marked; none if it may not be.
+#[inline]
+fn advance(word: u64, epoch: u64, bit: u64) -> Option<u64> {
+    let seen = word >> (1 << MAP_BITS);
+    let map = if seen == epoch { word & MAP_MASK } else { 0 };
+    (seen <= epoch && map & bit == 0).then_some((epoch << (1 << MAP_BITS)) | map | bit)
+}
