@@ -43,6 +43,11 @@ impl Batch {
         self.carries_data |= datagram > DATA_OVERHEAD;
     }
 
+    /// A handshake message, which carries no data however long it is.
+    pub(crate) const fn handshake(datagram: usize) -> Self {
+        Self { bytes: datagram as u64, carries_data: false }
+    }
+
     /// Tells whether nothing was added.
     pub const fn is_empty(&self) -> bool {
         self.bytes == 0
@@ -77,7 +82,6 @@ struct Sent {
 #[derive(Debug, Default)]
 struct Received {
     bytes: AtomicU64,
-    last: AtomicMoment,
     /// The first data since the peer last heard of us.
     unacknowledged: AtomicMoment,
 }
@@ -128,7 +132,6 @@ impl Activity {
     #[inline]
     pub(crate) fn note_received(&self, batch: Batch, now: Moment) {
         self.received.0.bytes.fetch_add(batch.bytes, Relaxed);
-        self.received.0.last.set(now);
         self.sent.0.unanswered.clear();
         if batch.carries_data {
             self.received.0.unacknowledged.set_first(now);
@@ -156,10 +159,6 @@ impl Activity {
 
     pub(crate) fn last_sent(&self) -> Option<Moment> {
         self.sent.0.last.get()
-    }
-
-    pub(crate) fn last_received(&self) -> Option<Moment> {
-        self.received.0.last.get()
     }
 
     pub(crate) fn unanswered(&self) -> Option<Moment> {
@@ -211,8 +210,7 @@ impl Roamed {
     fn take(&self) -> Option<SocketAddr> {
         self.alone(|| {
             let rest = self.rest.swap(0, Relaxed);
-            let bits =
-                (u128::from(self.high.load(Relaxed)) << 64) | u128::from(self.low.load(Relaxed));
+            let bits = (u128::from(self.high.load(Relaxed)) << 64) | u128::from(self.low.load(Relaxed));
             let address = Ipv6Addr::from_bits(bits);
             #[expect(clippy::cast_possible_truncation, reason = "the port is the lowest part")]
             let port = rest as u16;

@@ -1,6 +1,6 @@
 //! The control of one interface: who the peers are, and what has to happen when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,7 +8,15 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 use subm_types::{CidrSet, Moment, PresharedKey, PrivateKey, PublicKey};
 
-use crate::table::Table;
+use crate::activity::Bell;
+use crate::cookie::{Issuer, receiver_of_reply};
+use crate::gate::{Load, Sources};
+use crate::handshake::{Identity, Received, receiver_of_response};
+use crate::message::{COOKIE_REPLY, Handshake, INITIATION, Kind, RESPONSE};
+use crate::peer::{Common, Indexes, Occasion, Peer};
+use crate::routes::Routes;
+use crate::table::{Sessions, Table};
+use crate::tai64n::Stamps;
 
 /// Both clocks at one moment: the one that never goes back for timers, the wall's for handshakes and status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,20 +121,64 @@ pub struct PeerStatus {
 ///
 /// After each call ask [`Device::poll_transmit`] until it is empty, [`Device::poll_table`] once and
 /// [`Device::poll_timeout`] for when to come back. Call [`Device::handle_timeout`] then, and whenever a thread of
-/// the data path took the ring of the [`crate::Bell`].
+/// the data path took the ring of the [`Bell`].
 pub struct Device {
-    _todo: (),
+    common: Common,
+    peers: BTreeMap<PublicKey, Peer>,
+    routes: Arc<Routes>,
+    issuer: Issuer,
+    load: Load,
+    sources: Option<Sources>,
+    /// The latest moment that a call brought.
+    now: Moment,
 }
 
 impl Device {
     /// An interface without peers.
-    pub fn new(private: PrivateKey) -> Self;
+    pub fn new(private: &PrivateKey) -> Self {
+        let identity = Identity::new(private);
+        Self {
+            issuer: Issuer::new(&identity.public),
+            common: Common {
+                identity,
+                indexes: Indexes::default(),
+                stamps: Stamps::default(),
+                outbox: VecDeque::new(),
+                bell: Arc::new(Bell::default()),
+                changed: true,
+            },
+            peers: BTreeMap::new(),
+            routes: Arc::default(),
+            load: Load::default(),
+            sources: None,
+            now: Moment::default(),
+        }
+    }
 
     /// Our public key.
-    pub fn public_key(&self) -> PublicKey;
+    pub const fn public_key(&self) -> PublicKey {
+        self.common.identity.public
+    }
 
     /// Takes another key: all sessions end and handshakes begin anew. The same key changes nothing.
-    pub fn set_private_key(&mut self, private: PrivateKey, now: Now, random: &mut Random<'_>);
+    pub fn set_private_key(&mut self, private: &PrivateKey, now: Now, random: &mut Random<'_>) {
+        if self.common.identity.is(private) {
+            return;
+        }
+        self.now = now.moment;
+        self.common.identity = Identity::new(private);
+        self.issuer = Issuer::new(&self.common.identity.public);
+        self.common.changed = true;
+        let (common, on) = (&mut self.common, &mut Occasion { now, random });
+        self.peers.retain(|key, peer| {
+            let stays = *key != common.identity.public && peer.restart(common, on);
+            if !stays {
+                peer.leave(common);
+            }
+            stays
+        });
+        self.index_routes();
+    }
 
     /// Makes the peers those given. A peer that stays keeps its sessions, also when its endpoint, its allowed
     /// addresses or its keepalive change; with another preshared key it gets a new session at once. New peers with
@@ -136,32 +188,168 @@ impl Device {
         peers: &BTreeMap<PublicKey, PeerConfig>,
         now: Now,
         random: &mut Random<'_>,
-    ) -> Vec<PeerProblem>;
+    ) -> Vec<PeerProblem> {
+        self.now = now.moment;
+        let (common, on) = (&mut self.common, &mut Occasion { now, random });
+        self.peers.retain(|key, peer| {
+            let stays = peers.contains_key(key);
+            if !stays {
+                peer.leave(common);
+            }
+            stays
+        });
+        common.changed = true;
+        let mut problems = Vec::new();
+        for (key, config) in peers {
+            if *key == common.identity.public {
+                problems.push(PeerProblem::OwnKey(*key));
+            } else if let Some(peer) = self.peers.get_mut(key) {
+                if peer.config() != config {
+                    peer.configure(common, config.clone(), on);
+                }
+            } else if let Some(mut peer) = Peer::new(common, *key, config.clone()) {
+                peer.begin(common, on);
+                self.peers.insert(*key, peer);
+            } else {
+                problems.push(PeerProblem::WeakKey(*key));
+            }
+        }
+        problems.extend(self.index_routes());
+        problems
+    }
 
-    /// Takes a datagram that [`crate::message::Kind::of`] calls a handshake.
+    /// Finds out again who has which addresses.
+    fn index_routes(&mut self) -> Vec<PeerProblem> {
+        let mut owners: BTreeMap<IpNet, (u32, PublicKey)> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (number, (key, peer)) in (0..).zip(&self.peers) {
+            for network in peer.config().allowed.iter() {
+                if let Some((_, loser)) = owners.insert(network, (number, *key)) {
+                    problems.push(PeerProblem::Contested { network, winner: *key, loser });
+                }
+            }
+        }
+        self.routes =
+            Arc::new(Routes::new(owners.into_iter().map(|(network, (number, _))| (network, number))));
+        problems
+    }
+
+    /// Takes a datagram that [`Kind::of`] calls a handshake.
     pub fn handle_handshake(
         &mut self,
         datagram: &[u8],
         from: SocketAddr,
         now: Now,
         random: &mut Random<'_>,
-    ) -> Result<(), Rejection>;
+    ) -> Result<(), Rejection> {
+        self.now = now.moment;
+        let on = &mut Occasion { now, random };
+        let Some(Kind::Handshake(kind)) = Kind::of(datagram) else { return Err(Rejection::Malformed) };
+        match kind {
+            Handshake::Initiation => self.initiation(exactly(datagram)?, from, on),
+            Handshake::Response => self.response(exactly(datagram)?, from, on),
+            Handshake::CookieReply => self.cookie_reply(exactly(datagram)?, on),
+        }
+    }
+
+    fn initiation(
+        &mut self,
+        message: &[u8; INITIATION],
+        from: SocketAddr,
+        on: &mut Occasion<'_, '_>,
+    ) -> Result<(), Rejection> {
+        self.admit(message, from, on)?;
+        let received = Received::read(&self.common.identity, message).ok_or(Rejection::NotAuthentic)?;
+        let peer = self.peers.get_mut(&received.sender).ok_or(Rejection::UnknownPeer)?;
+        peer.take_initiation(&mut self.common, received, from, on)
+    }
+
+    fn response(
+        &mut self,
+        message: &[u8; RESPONSE],
+        from: SocketAddr,
+        on: &mut Occasion<'_, '_>,
+    ) -> Result<(), Rejection> {
+        let owner = self.common.indexes.owner(receiver_of_response(message)).copied();
+        let owner = owner.ok_or(Rejection::Unsolicited)?;
+        self.admit(message, from, on)?;
+        let peer = self.peers.get_mut(&owner).ok_or(Rejection::Unsolicited)?;
+        peer.take_response(&mut self.common, message, from, on)
+    }
+
+    fn cookie_reply(&mut self, reply: &[u8; COOKIE_REPLY], on: &Occasion<'_, '_>) -> Result<(), Rejection> {
+        let owner = self.common.indexes.owner(receiver_of_reply(reply)).copied();
+        let peer = owner.and_then(|owner| self.peers.get_mut(&owner)).ok_or(Rejection::Unsolicited)?;
+        peer.take_cookie(reply, on)
+    }
+
+    /// Decides whether a message may cost us a key exchange.
+    fn admit(
+        &mut self,
+        message: &[u8],
+        from: SocketAddr,
+        on: &mut Occasion<'_, '_>,
+    ) -> Result<(), Rejection> {
+        if !self.issuer.knows_us(message) {
+            return Err(Rejection::NotForUs);
+        }
+        let now = on.now.moment;
+        if !self.load.rises(now, self.peers.len()) {
+            return Ok(());
+        }
+        if !self.issuer.proves_address(message, from, now) {
+            let payload = self.issuer.reply(message, from, now, on.random).to_vec();
+            self.common.outbox.push_back(Transmit { to: from, payload });
+            return Err(Rejection::Cookie);
+        }
+        let sources = self.sources.get_or_insert_with(|| Sources::new(on.random));
+        if sources.admit(from.ip(), now) { Ok(()) } else { Err(Rejection::TooMany) }
+    }
 
     /// Does what is due, and what the data path asked for.
-    pub fn handle_timeout(&mut self, now: Now, random: &mut Random<'_>);
+    pub fn handle_timeout(&mut self, now: Now, random: &mut Random<'_>) {
+        self.now = now.moment;
+        let on = &mut Occasion { now, random };
+        for peer in self.peers.values_mut() {
+            peer.handle_timeout(&mut self.common, on);
+        }
+    }
 
     /// When [`Device::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Option<Moment>;
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.peers.values().filter_map(|peer| peer.deadline(self.now)).min()
+    }
 
     /// The next datagram to send.
-    pub fn poll_transmit(&mut self) -> Option<Transmit>;
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.common.outbox.pop_front()
+    }
 
-    /// The snapshot for the data path, if it changed since the last call.
-    pub fn poll_table(&mut self) -> Option<Arc<Table>>;
+    /// The snapshot for the data path if there is a new one; the first call gives the first.
+    pub fn poll_table(&mut self) -> Option<Arc<Table>> {
+        std::mem::take(&mut self.common.changed).then(|| Arc::new(self.table()))
+    }
 
-    /// The snapshot for the data path.
-    pub fn table(&self) -> Arc<Table>;
+    fn table(&self) -> Table {
+        let numbered = || (0..).zip(self.peers.values());
+        let sessions: Vec<_> = numbered()
+            .flat_map(|(number, peer)| peer.sessions().map(move |session| (number, Arc::clone(session))))
+            .collect();
+        Table {
+            paths: numbered().map(|(number, peer)| peer.path(number)).collect(),
+            routes: Arc::clone(&self.routes),
+            sessions: Sessions::new(&sessions),
+            bell: Arc::clone(&self.common.bell),
+        }
+    }
 
     /// All peers as they are.
-    pub fn status(&self) -> BTreeMap<PublicKey, PeerStatus>;
+    pub fn status(&self) -> BTreeMap<PublicKey, PeerStatus> {
+        self.peers.iter().map(|(key, peer)| (*key, peer.status())).collect()
+    }
+}
+
+/// The message in its fixed length, which [`Kind::of`] has checked.
+fn exactly<const N: usize>(datagram: &[u8]) -> Result<&[u8; N], Rejection> {
+    datagram.try_into().map_err(|_| Rejection::Malformed)
 }

@@ -29,9 +29,8 @@ impl Inner {
     }
 
     fn v4(header: &[u8; V4_HEADER]) -> Self {
-        let address = |at: usize| {
-            IpAddr::V4(Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]))
-        };
+        let address =
+            |at: usize| IpAddr::V4(Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3]));
         let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
         Self { source: address(12), destination: address(16), length }
     }

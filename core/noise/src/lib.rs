@@ -8,16 +8,25 @@
 //! ring the [`Bell`] if the control has to look at once. Neither side ever waits for the other.
 
 mod activity;
+mod cookie;
+mod crypto;
 mod device;
+mod gate;
+mod handshake;
 mod inner;
+mod keyring;
 pub mod message;
 mod moment;
+mod peer;
 mod replay;
 mod routes;
 mod session;
 mod table;
+mod tai64n;
+mod timing;
 
 pub use activity::{Activity, Batch, Bell};
+pub use crypto::public_key;
 pub use device::{Device, Now, PeerConfig, PeerProblem, PeerStatus, Random, Rejection, Transmit};
 pub use inner::Inner;
 pub use replay::ReplayWindow;

@@ -109,7 +109,10 @@ mod tests {
 
     #[test]
     fn padding_stops_at_the_mtu() {
-        assert_eq!([0, 1, 16, 17, 1405, 1420].map(|packet| padded(packet, 1420)), [0, 16, 16, 32, 1408, 1420]);
+        assert_eq!(
+            [0, 1, 16, 17, 1405, 1420].map(|packet| padded(packet, 1420)),
+            [0, 16, 16, 32, 1408, 1420]
+        );
         assert_eq!(sealed(0, 1420), DATA_OVERHEAD);
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use ring::aead::{Aad, LessSafeKey};
 use subm_types::Moment;
 
 use crate::activity::{Activity, Batch};
+use crate::crypto::{nonce, seal_in_place};
 use crate::message::{DATA_HEADER, DATA_OVERHEAD, TAG, data_header};
 use crate::replay::ReplayWindow;
 use crate::timing::{
@@ -129,9 +130,8 @@ impl Session {
             self.activity.want_handshake();
             return Err(Exhausted);
         }
-        let within = |next: u64| {
-            next.checked_add(u64::from(count)).filter(|end| *end <= REJECT_AFTER_MESSAGES)
-        };
+        let within =
+            |next: u64| next.checked_add(u64::from(count)).filter(|end| *end <= REJECT_AFTER_MESSAGES);
         let Ok(next) = self.next_counter.0.fetch_update(Relaxed, Relaxed, within) else {
             self.activity.want_handshake();
             return Err(Exhausted);
@@ -152,11 +152,7 @@ impl Session {
         let (header, rest) = datagram.split_at_mut(DATA_HEADER);
         let (packet, tag) = rest.split_at_mut(rest.len() - TAG);
         header.copy_from_slice(&data_header(self.remote_index, counter.0));
-        // ring refuses nothing shorter than 256 GB.
-        let sealed = self.sealing.seal_in_place_separate_tag(nonce(counter.0), Aad::empty(), packet);
-        tag.copy_from_slice(sealed.as_ref().map_or(&[0; TAG], |made| {
-            <&[u8; TAG]>::try_from(made.as_ref()).unwrap_or(&[0; TAG])
-        }));
+        seal_in_place(&self.sealing, counter.0, &[], packet, tag);
     }
 
     /// Opens a whole data message in place and gives its packet with the padding, nothing for a keepalive.
@@ -218,6 +214,11 @@ impl Session {
         self.born + REJECT_AFTER_TIME
     }
 
+    /// Tells whether there are numbers left to send with.
+    pub(crate) fn has_numbers(&self) -> bool {
+        self.next_counter.0.load(Relaxed) < REJECT_AFTER_MESSAGES
+    }
+
     /// Tells whether a new session should take over.
     pub(crate) fn wants_renewal(&self, now: Moment) -> bool {
         let old = self.role == Role::Initiator && now.since(self.born) >= REKEY_AFTER_TIME;
@@ -228,17 +229,3 @@ impl Session {
 /// An initiator that only receives renews the session before its own answers could no longer be sent.
 const RENEW_ON_RECEIPT: Duration =
     Duration::from_secs(REJECT_AFTER_TIME.as_secs() - KEEPALIVE_TIMEOUT.as_secs() - REKEY_TIMEOUT.as_secs());
-
-pub(crate) fn aead_key(key: &[u8; 32]) -> LessSafeKey {
-    #[expect(clippy::expect_used, reason = "the length is the algorithm's")]
-    let key = UnboundKey::new(&CHACHA20_POLY1305, key).expect("32 bytes");
-    LessSafeKey::new(key)
-}
-
-/// Four zero bytes and the counter.
-#[inline]
-pub(crate) fn nonce(counter: u64) -> Nonce {
-    let mut bytes = [0; 12];
-    bytes[4..].copy_from_slice(&counter.to_le_bytes());
-    Nonce::assume_unique_for_key(bytes)
-}

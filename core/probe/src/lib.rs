@@ -7,11 +7,10 @@
 pub mod icmp;
 pub mod lease;
 pub mod liveness;
-mod moment;
 mod statistics;
 
 pub use icmp::Echo;
 pub use lease::{Decision, Election, LeaseRecord, LeaseTiming};
 pub use liveness::{Liveness, Pace, Probe, Target, Transmit, Verdict};
-pub use moment::Moment;
 pub use statistics::{Latency, LatencyStatistics};
+pub use subm_types::Moment;

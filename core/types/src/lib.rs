@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod family;
 pub mod interface;
 pub mod key;
+pub mod moment;
 pub mod problem;
 pub mod vtep;
 
@@ -18,5 +19,6 @@ pub use endpoint::{Backend, CableId, CableName, Endpoint};
 pub use family::{Family, PerFamily};
 pub use interface::{IfName, MacAddress, Mtu};
 pub use key::{InvalidKey, PresharedKey, PrivateKey, PublicKey};
+pub use moment::Moment;
 pub use problem::{Planned, Problem};
 pub use vtep::{CableVtep, tunnel_networks};

@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("core/api", &["core/types"]),
     ("core/plan", &["core/types"]),
     ("core/probe", &["core/types"]),
+    ("core/noise", &["core/types"]),
     ("core/peers", &["core/types"]),
     ("core/cable", &["core/types", "core/plan", "core/peers"]),
     ("core/route", &["core/types", "core/plan", "core/peers"]),
@@ -43,15 +44,20 @@ const TEST_EDGES: &[(&str, &[&str])] = &[
 /// All that core/ may use from outside: data, its text forms, errors.
 const CORE_USES: &[&str] = &[
     "base64",
+    "blake2",
+    "chacha20",
     "ipnet",
     "jiff",
     "k8s-openapi",
     "kube-core",
+    "ring",
     "schemars",
     "serde",
     "serde-saphyr",
     "serde_json",
+    "subtle",
     "thiserror",
+    "x25519-dalek",
     "zeroize",
 ];
 
