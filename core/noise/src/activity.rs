@@ -233,3 +233,40 @@ impl Roamed {
         Some(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_goes_through_the_slot_whole() {
+        let slot = Roamed::default();
+        assert_eq!(slot.take(), None);
+        for text in ["192.0.2.1:65535", "0.0.0.0:1", "[2001:db8::1]:4500", "[::ffff:192.0.2.1]:1"] {
+            let address: SocketAddr = text.parse().unwrap();
+            assert!(slot.put(address));
+            assert!(!slot.put(address), "told already");
+            assert_eq!(slot.take(), Some(address));
+            assert_eq!(slot.take(), None);
+        }
+        let scoped = SocketAddr::V6(SocketAddrV6::new("fe80::1".parse().unwrap(), 7, 0, 9));
+        assert!(slot.put(scoped));
+        assert_eq!(slot.take(), Some(scoped));
+    }
+
+    #[test]
+    fn addresses_of_several_threads_never_mix() {
+        let slot = Roamed::default();
+        let addresses: [SocketAddr; 2] =
+            ["192.0.2.1:1", "[2001:db8:1:2:3:4:5:6]:2"].map(|text| text.parse().unwrap());
+        std::thread::scope(|scope| {
+            for address in addresses {
+                let slot = &slot;
+                scope.spawn(move || (0..20_000).filter(|_| slot.put(address)).count());
+            }
+            for _ in 0..20_000 {
+                assert!(slot.take().is_none_or(|taken| addresses.contains(&taken)));
+            }
+        });
+    }
+}

@@ -159,9 +159,8 @@ mod tests {
     use super::*;
 
     fn bytes<const N: usize>(text: &str) -> [u8; N] {
-        let digits: Vec<u8> =
-            text.bytes().filter_map(|digit| char::from(digit).to_digit(16)).map(|d| d as u8).collect();
-        let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        let pair = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..text.len()).step_by(2).map(pair).collect();
         bytes.try_into().unwrap()
     }
 
@@ -178,7 +177,7 @@ mod tests {
     #[test]
     fn agrees_as_the_rfc_does() {
         let alice =
-            PrivateKey::new(bytes("77076d0a7318a57d3c16c17251b26645df4c51eb3c4ad8b2a6a4c7a5ad41ae6b"));
+            PrivateKey::new(bytes("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"));
         let public = bytes("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
         let alice_public = bytes("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
         assert_eq!(public_key(&alice), PublicKey(alice_public));

@@ -199,38 +199,48 @@ impl Device {
             stays
         });
         common.changed = true;
-        let mut problems = Vec::new();
-        for (key, config) in peers {
-            if *key == common.identity.public {
-                problems.push(PeerProblem::OwnKey(*key));
-            } else if let Some(peer) = self.peers.get_mut(key) {
-                if peer.config() != config {
-                    peer.configure(common, config.clone(), on);
-                }
-            } else if let Some(mut peer) = Peer::new(common, *key, config.clone()) {
-                peer.begin(common, on);
-                self.peers.insert(*key, peer);
-            } else {
-                problems.push(PeerProblem::WeakKey(*key));
-            }
-        }
+        let taken = peers.iter().map(|(key, config)| self.set_peer(*key, config, on));
+        let mut problems: Vec<PeerProblem> = taken.filter_map(Result::err).collect();
         problems.extend(self.index_routes());
         problems
+    }
+
+    fn set_peer(
+        &mut self,
+        key: PublicKey,
+        config: &PeerConfig,
+        on: &mut Occasion<'_, '_>,
+    ) -> Result<(), PeerProblem> {
+        let common = &mut self.common;
+        if key == common.identity.public {
+            return Err(PeerProblem::OwnKey(key));
+        }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            if peer.config() != config {
+                peer.configure(common, config.clone(), on);
+            }
+            return Ok(());
+        }
+        let mut peer = Peer::new(common, key, config.clone()).ok_or(PeerProblem::WeakKey(key))?;
+        peer.begin(common, on);
+        self.peers.insert(key, peer);
+        Ok(())
     }
 
     /// Finds out again who has which addresses.
     fn index_routes(&mut self) -> Vec<PeerProblem> {
         let mut owners: BTreeMap<IpNet, (u32, PublicKey)> = BTreeMap::new();
         let mut problems = Vec::new();
-        for (number, (key, peer)) in (0..).zip(&self.peers) {
-            for network in peer.config().allowed.iter() {
-                if let Some((_, loser)) = owners.insert(network, (number, *key)) {
-                    problems.push(PeerProblem::Contested { network, winner: *key, loser });
-                }
+        let claims = (0..).zip(&self.peers).flat_map(|(number, (key, peer))| {
+            peer.config().allowed.iter().map(move |network| (network, (number, *key)))
+        });
+        for (network, (number, winner)) in claims {
+            if let Some((_, loser)) = owners.insert(network, (number, winner)) {
+                problems.push(PeerProblem::Contested { network, winner, loser });
             }
         }
-        self.routes =
-            Arc::new(Routes::new(owners.into_iter().map(|(network, (number, _))| (network, number))));
+        let numbered = owners.into_iter().map(|(network, (number, _))| (network, number));
+        self.routes = Arc::new(Routes::new(numbered));
         problems
     }
 
@@ -341,6 +351,12 @@ impl Device {
             sessions: Sessions::new(&sessions),
             bell: Arc::clone(&self.common.bell),
         }
+    }
+
+    /// How many indexes are in use: what the peers cost us.
+    #[cfg(test)]
+    pub(crate) fn indexes(&self) -> usize {
+        self.common.indexes.len()
     }
 
     /// All peers as they are.

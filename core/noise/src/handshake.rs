@@ -1,4 +1,4 @@
-//! Noise IKpsk2 as WireGuard uses it: two messages, from which both sides derive the keys of a session.
+//! The handshake `IKpsk2` of Noise as WireGuard uses it: two messages, from which both sides derive the keys of a session.
 
 use subm_types::{PresharedKey, PrivateKey, PublicKey};
 use x25519_dalek::StaticSecret;

@@ -45,3 +45,39 @@ impl Inner {
         Self { source: address(8), destination: address(24), length }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_families_are_read() {
+        let mut v4 = [0; 48];
+        v4[0] = 0x45;
+        v4[3] = 40;
+        v4[12..20].copy_from_slice(&[10, 0, 0, 1, 10, 1, 0, 2]);
+        let inner = Inner::parse(&v4).unwrap();
+        assert_eq!((inner.length, inner.source.to_string().as_str()), (40, "10.0.0.1"));
+        assert_eq!(inner.destination.to_string(), "10.1.0.2");
+        let mut v6 = [0; 48];
+        v6[0] = 0x60;
+        v6[5] = 8;
+        (v6[8], v6[23], v6[24], v6[39]) = (0xfd, 1, 0xfd, 2);
+        let inner = Inner::parse(&v6).unwrap();
+        assert_eq!((inner.length, inner.source.to_string().as_str()), (48, "fd00::1"));
+        assert_eq!(inner.destination.to_string(), "fd00::2");
+    }
+
+    #[test]
+    fn what_is_no_whole_packet_is_refused() {
+        let mut long = [0; 39];
+        (long[0], long[3]) = (0x45, 40);
+        let mut short = [0; 40];
+        (short[0], short[3]) = (0x45, 19);
+        let mut v6 = [0; 47];
+        (v6[0], v6[5]) = (0x60, 8);
+        for bad in [&[][..], &[0x45; 19], &[0x60; 39], &[0x50; 60], &long, &short, &v6] {
+            assert_eq!(Inner::parse(bad), None, "{bad:?}");
+        }
+    }
+}

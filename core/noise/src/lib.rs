@@ -23,6 +23,8 @@ mod routes;
 mod session;
 mod table;
 mod tai64n;
+#[cfg(test)]
+mod tests;
 mod timing;
 
 pub use activity::{Activity, Batch, Bell};

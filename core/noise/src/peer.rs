@@ -68,6 +68,7 @@ impl Indexes {
         self.0.get(&index)
     }
 
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -98,3 +98,79 @@ impl<T: Copy + Ord> Ranges<T> {
         Some(self.owners[at]).filter(|owner| *owner != NOBODY)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use ipnet::{Ipv4Net, Ipv6Net};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn routes(text: &str) -> Routes {
+        let nets = text.split_whitespace().map(|net| net.parse().unwrap());
+        Routes::new(nets.zip(0..))
+    }
+
+    fn find(routes: &Routes, address: &str) -> Option<u32> {
+        routes.find(address.parse().unwrap())
+    }
+
+    #[test]
+    fn the_longest_prefix_wins() {
+        let routes = routes("10.0.0.0/8 10.1.0.0/16 10.1.2.0/24 10.1.2.3/32 fd00::/8 fd00:1::/32");
+        for (address, owner) in [
+            ("9.255.255.255", None),
+            ("10.0.0.0", Some(0)),
+            ("10.1.0.0", Some(1)),
+            ("10.1.2.2", Some(2)),
+            ("10.1.2.3", Some(3)),
+            ("10.1.2.4", Some(2)),
+            ("10.1.3.0", Some(1)),
+            ("10.255.255.255", Some(0)),
+            ("11.0.0.0", None),
+            ("fd00:1:ffff::", Some(5)),
+            ("fd00:2::", Some(4)),
+            ("fe00::", None),
+        ] {
+            assert_eq!(find(&routes, address), owner, "{address}");
+        }
+    }
+
+    #[test]
+    fn everything_is_a_network_too() {
+        let routes = routes("0.0.0.0/0 255.255.255.255/32 ::/0 128.0.0.0/1");
+        assert_eq!(find(&routes, "0.0.0.0"), Some(0));
+        assert_eq!(find(&routes, "255.255.255.254"), Some(3));
+        assert_eq!(find(&routes, "255.255.255.255"), Some(1));
+        assert_eq!(find(&routes, "ffff::"), Some(2));
+        assert_eq!(find(&Routes::default(), "10.0.0.1"), None);
+    }
+
+    /// Few distinct addresses, so that networks nest and repeat.
+    fn nets() -> impl Strategy<Value = Vec<(IpNet, u32)>> {
+        let v4 = (0..64_u32, 24..=32_u8).prop_map(|(bits, length)| {
+            IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::from_bits(bits << 2), length))
+        });
+        let v6 = (0..64_u128, 120..=128_u8).prop_map(|(bits, length)| {
+            IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(bits << 2), length))
+        });
+        prop::collection::vec((prop_oneof![v4, v6], 0..5_u32), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_search_of_all_networks_finds(nets in nets()) {
+            let routes = Routes::new(nets.iter().copied());
+            let addresses = (0..300_u16).flat_map(|bits| {
+                [IpAddr::V4(Ipv4Addr::from_bits(bits.into())), IpAddr::V6(Ipv6Addr::from_bits(bits.into()))]
+            });
+            for address in addresses {
+                // The last of the longest ones.
+                let best = nets.iter().filter(|(net, _)| net.contains(&address)).max_by_key(|(net, _)| net.prefix_len());
+                prop_assert_eq!(routes.find(address), best.map(|(_, owner)| *owner), "{}", address);
+            }
+        }
+    }
+}

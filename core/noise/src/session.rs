@@ -147,6 +147,7 @@ impl Session {
     /// # Panics
     /// If the buffer is shorter than [`DATA_OVERHEAD`].
     #[inline]
+    #[expect(clippy::needless_pass_by_value, reason = "a number is used up by sealing")]
     pub fn seal(&self, counter: Counter, datagram: &mut [u8]) {
         assert!(datagram.len() >= DATA_OVERHEAD, "no room for a data message");
         let (header, rest) = datagram.split_at_mut(DATA_HEADER);
@@ -229,3 +230,121 @@ impl Session {
 /// An initiator that only receives renews the session before its own answers could no longer be sent.
 const RENEW_ON_RECEIPT: Duration =
     Duration::from_secs(REJECT_AFTER_TIME.as_secs() - KEEPALIVE_TIMEOUT.as_secs() - REKEY_TIMEOUT.as_secs());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activity::Bell;
+    use crate::crypto::aead_key;
+
+    fn pair() -> (Session, Session) {
+        let side = |role, sealing: u8, opening: u8| {
+            let agreed = Agreed {
+                local_index: sealing.into(),
+                remote_index: opening.into(),
+                role,
+                sealing: aead_key(&[sealing; 32]),
+                opening: aead_key(&[opening; 32]),
+            };
+            let activity = Activity::new(Arc::new(Bell::default()));
+            Session::new(agreed, Arc::new(activity), Moment::default())
+        };
+        (side(Role::Initiator, 1, 2), side(Role::Responder, 2, 1))
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_batch_is_sealed_and_opened_in_any_order() {
+        let (one, other) = pair();
+        let counters = one.reserve(64, at(1)).unwrap();
+        assert_eq!(counters.size_hint(), (64, Some(64)));
+        let mut batch: Vec<Vec<u8>> = counters
+            .zip(0_u8..)
+            .map(|(counter, fill)| {
+                let mut datagram = vec![fill; 1420 + DATA_OVERHEAD];
+                one.seal(counter, &mut datagram);
+                datagram
+            })
+            .collect();
+        for (number, datagram) in batch.iter_mut().enumerate().rev() {
+            let kind = crate::message::Kind::of(datagram);
+            assert_eq!(kind, Some(crate::message::Kind::Data { receiver: 2, counter: number as u64 }));
+            let packet = other.open(number as u64, datagram, at(1)).unwrap();
+            assert_eq!(packet, [u8::try_from(number).unwrap(); 1420]);
+        }
+        assert!(other.is_confirmed());
+    }
+
+    #[test]
+    fn no_two_batches_share_a_number() {
+        let (one, _) = pair();
+        let taken: Vec<u64> = std::thread::scope(|scope| {
+            let take =
+                || (1..200).flat_map(|count| one.reserve(count, at(1)).unwrap()).map(|c| c.0).collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().flat_map(|thread| -> Vec<u64> { thread.join().unwrap() }).collect()
+        });
+        let distinct: std::collections::BTreeSet<u64> = taken.iter().copied().collect();
+        assert_eq!((distinct.len(), distinct.last()), (taken.len(), Some(&(taken.len() as u64 - 1))));
+    }
+
+    #[test]
+    fn numbers_end_where_the_protocol_ends_them() {
+        let (one, other) = pair();
+        one.next_counter.0.store(REKEY_AFTER_MESSAGES - 1, Relaxed);
+        assert!(one.reserve(1, at(1)).is_ok());
+        assert!(!one.activity.wants_handshake());
+        assert!(one.reserve(1, at(1)).is_ok());
+        assert!(one.activity.wants_handshake() && one.wants_renewal(at(1)));
+        one.next_counter.0.store(REJECT_AFTER_MESSAGES - 2, Relaxed);
+        assert_eq!(one.reserve(3, at(1)), Err(Exhausted));
+        let mut datagram = vec![0; DATA_OVERHEAD];
+        one.seal(one.reserve(2, at(1)).unwrap().last().unwrap(), &mut datagram);
+        assert_eq!(
+            other.open(REJECT_AFTER_MESSAGES - 1, &mut datagram, at(1)).map(|packet| packet.len()),
+            Ok(0)
+        );
+        for _ in 0..10_000 {
+            assert_eq!(one.reserve(u32::MAX, at(1)), Err(Exhausted), "and stay at their end");
+        }
+        assert!(!one.has_numbers());
+        assert_eq!(other.open(REJECT_AFTER_MESSAGES, &mut datagram, at(1)), Err(Refusal::Expired));
+    }
+
+    #[test]
+    fn age_asks_for_a_new_session_and_then_ends_this_one() {
+        let (one, other) = pair();
+        assert!(one.reserve(1, at(119)).is_ok() && !one.activity.wants_handshake());
+        assert!(other.reserve(1, at(179)).is_ok() && !other.activity.wants_handshake(), "not the responder");
+        assert!(one.reserve(1, at(120)).is_ok() && one.activity.wants_handshake());
+        assert_eq!(one.reserve(1, at(180)), Err(Exhausted));
+        assert_eq!(other.reserve(1, at(180)), Err(Exhausted));
+        assert!(other.activity.wants_handshake(), "a responder asks only at the end");
+    }
+
+    #[test]
+    fn what_is_not_authentic_marks_nothing() {
+        let (one, other) = pair();
+        let mut datagram = vec![7; 64];
+        one.seal(one.reserve(1, at(1)).unwrap().next().unwrap(), &mut datagram);
+        for at_byte in DATA_HEADER..64 {
+            let mut forged = datagram.clone();
+            forged[at_byte] ^= 0x10;
+            assert_eq!(other.open(0, &mut forged, at(1)), Err(Refusal::NotAuthentic));
+        }
+        assert_eq!(
+            other.open(1, &mut datagram.clone(), at(1)),
+            Err(Refusal::NotAuthentic),
+            "another counter"
+        );
+        for length in 0..DATA_OVERHEAD {
+            assert_eq!(other.open(0, &mut datagram.clone()[..length], at(1)), Err(Refusal::NotAuthentic));
+        }
+        assert!(!other.is_confirmed());
+        assert!(other.open(0, &mut datagram.clone(), at(1)).is_ok());
+        assert_eq!(other.open(0, &mut datagram, at(1)), Err(Refusal::Replayed));
+    }
+}

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// An initiator renews a session that is older than this when it sends.
-pub(crate) const REKEY_AFTER_TIME: Duration = Duration::from_secs(120);
+pub(crate) const REKEY_AFTER_TIME: Duration = Duration::from_mins(2);
 /// No session is used beyond this age.
-pub(crate) const REJECT_AFTER_TIME: Duration = Duration::from_secs(180);
+pub(crate) const REJECT_AFTER_TIME: Duration = Duration::from_mins(3);
 /// How long an initiation waits for its response.
 pub(crate) const REKEY_TIMEOUT: Duration = Duration::from_secs(5);
 /// At most this much is added to [`REKEY_TIMEOUT`], so that two peers do not stay in step.
@@ -19,7 +19,7 @@ pub(crate) const REKEY_AFTER_MESSAGES: u64 = 1 << 60;
 /// A session never has more packets than this.
 pub(crate) const REJECT_AFTER_MESSAGES: u64 = u64::MAX - (1 << 13);
 /// How long a cookie and the secret behind it are good.
-pub(crate) const COOKIE_LIFETIME: Duration = Duration::from_secs(120);
+pub(crate) const COOKIE_LIFETIME: Duration = Duration::from_mins(2);
 /// How long a cookie may have been under way.
 pub(crate) const COOKIE_LATENCY: Duration = Duration::from_secs(5);
 /// One peer's initiations are answered no faster than this.
