@@ -70,6 +70,14 @@ impl Host {
             .map_err(LabError::kernel(self.name(), format!("ip link set {link} up")))
     }
 
+    /// Gives a link an MTU.
+    pub async fn set_mtu(&self, link: &str, mtu: u32) -> Result<(), LabError> {
+        self.netlink()?
+            .set_link_mtu(link, mtu)
+            .await
+            .map_err(LabError::kernel(self.name(), format!("ip link set {link} mtu {mtu}")))
+    }
+
     /// Gives a link an address, which can be used at once: nobody else in the lab has it.
     pub async fn add_address(&self, link: &str, address: IpNet) -> Result<(), LabError> {
         let netlink = self.netlink()?;

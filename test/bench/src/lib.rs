@@ -6,15 +6,21 @@
 //! as missed.
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
+pub mod contest;
+pub mod cpu;
 mod crash;
 mod first_packet;
 mod heal;
 pub mod idle_timer;
+pub mod load;
 mod memory;
+pub mod peers;
 mod planning;
 pub mod record;
 pub mod samples;
 mod start;
+pub mod tunnel;
+mod vxlan;
 
 use std::env;
 use std::fs;
@@ -47,6 +53,7 @@ const BENCHES: &[Bench] = &[
     heal::BENCH,
     crash::BENCH,
     memory::BENCH,
+    vxlan::BENCH,
 ];
 
 /// Where the programs under test lie: beside this one, built with the same profile.
@@ -80,13 +87,14 @@ pub fn main() -> ExitCode {
     if let Some(code) = as_root_of_a_user_namespace() {
         return code;
     }
-    match measure(&cli) {
-        Ok(missed) => ExitCode::from(u8::from(cli.strict && missed > 0)),
-        Err(error) => {
-            println!("bench: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(measure(&cli).map(|missed| ExitCode::from(u8::from(cli.strict && missed > 0))))
+}
+
+fn ended(outcome: Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        println!("bench: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Where an ordinary user measures, the same program in a user namespace, which may look into a playground.
@@ -133,8 +141,10 @@ fn measure(cli: &Cli) -> Result<usize> {
     write_report(&path, &records)?;
     let asked = records.iter().filter(|record| record.holds.is_some()).count();
     let missed = records.iter().filter(|record| record.holds == Some(false)).count();
+    let skipped = records.iter().filter(|record| record.target.is_some() && record.holds.is_none()).count();
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
     println!(
-        "bench: {} records in {}, {} of {asked} targets hold",
+        "bench: {} records in {}, {} of {asked} targets hold{skipped}",
         records.len(),
         path.display(),
         asked - missed

@@ -19,7 +19,7 @@ pub struct Record {
     pub ratio: Option<f64>,
     /// What is asked for, in words.
     pub target: Option<String>,
-    /// Whether the target is met; nothing where none is asked for.
+    /// Whether the target is met; nothing where none is asked for, or where it could not be measured.
     pub holds: Option<bool>,
 }
 
@@ -55,6 +55,22 @@ impl Record {
         self
     }
 
+    /// Asks for a bound on the ratio; without a ratio it is missed.
+    #[must_use]
+    pub fn asks_ratio(mut self, bound: Bound, words: impl Into<String>) -> Self {
+        self.target = Some(words.into());
+        self.holds = Some(self.ratio.is_some_and(|ratio| bound.holds(ratio)));
+        self
+    }
+
+    /// Says what is asked for and why it could not be measured here: that is neither held nor missed.
+    #[must_use]
+    pub fn skipped(mut self, words: &str, reason: &str) -> Self {
+        self.target = Some(format!("{words}: skipped: {reason}"));
+        self.holds = None;
+        self
+    }
+
     /// Asks for a bound on the value.
     #[must_use]
     pub fn asks(mut self, bound: Bound, words: impl Into<String>) -> Self {
@@ -78,6 +94,7 @@ pub fn table(records: &[Record]) -> String {
     line(["NAME", "VALUE", "UNIT", "BASELINE", "RATIO", "HOLDS", "TARGET"]);
     for record in records {
         let holds = match record.holds {
+            None if record.target.is_some() => "skipped",
             None => "",
             Some(true) => "yes",
             Some(false) => "MISSED",
@@ -108,6 +125,21 @@ mod tests {
         let record = Record::new("heal/median", 1200.0, "ms").asks(Bound::AtMost(1000.0), "≤ 1 s");
         assert_eq!(record.holds, Some(false));
         assert!(table(&[record]).contains("MISSED"));
+    }
+
+    #[test]
+    fn skipped_target_is_neither_held_nor_missed() {
+        let record = Record::new("a", 1.0, "Gbit/s").skipped("≥ 4 × the peer", "there is no peer");
+        assert_eq!(record.holds, None);
+        assert!(table(&[record]).contains("skipped: there is no peer"));
+    }
+
+    #[test]
+    fn bound_on_the_ratio_is_of_value_and_baseline() {
+        let record = |baseline| Record::new("a", 4.0, "Gbit/s").beside(baseline);
+        assert_eq!(record(1.0).asks_ratio(Bound::AtLeast(4.0), "≥ 4 ×").holds, Some(true));
+        assert_eq!(record(1.1).asks_ratio(Bound::AtLeast(4.0), "≥ 4 ×").holds, Some(false));
+        assert_eq!(record(0.0).asks_ratio(Bound::AtLeast(4.0), "≥ 4 ×").holds, Some(false));
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl Samples {
         self.percentile(100)
     }
 
+    /// How far the middle half of the samples lies apart, as a part of the median.
+    pub fn spread(&self) -> f64 {
+        (self.percentile(75) - self.percentile(25)) / self.median()
+    }
+
     /// How many samples do not exceed a bound.
     pub fn at_most(&self, bound: f64) -> usize {
         self.sorted.partition_point(|sample| *sample <= bound)
@@ -77,6 +82,11 @@ mod tests {
         assert!((all.percentile(50) - 2.0).abs() < f64::EPSILON);
         assert!((all.percentile(99) - 4.0).abs() < f64::EPSILON);
         assert!((all.percentile(0) - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn spread_is_of_the_middle_half() {
+        assert!((samples(&[0.0, 9.0, 10.0, 11.0, 99.0]).spread() - 0.2).abs() < 1e-9);
     }
 
     #[test]

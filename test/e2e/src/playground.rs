@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -59,8 +60,11 @@ impl Playground {
 
     /// One that is not brought up yet.
     pub fn named(subctl: &[&str]) -> Self {
+        // One process may have several.
+        static NAMED: AtomicU32 = AtomicU32::new(0);
+        let number = NAMED.fetch_add(1, Ordering::Relaxed);
         let subctl = subctl.iter().map(|&word| word.to_owned()).collect();
-        Self { subctl, name: format!("e2e-{}", std::process::id()), init: 0, ended: false }
+        Self { subctl, name: format!("e2e-{}-{number}", std::process::id()), init: 0, ended: false }
     }
 
     /// What it is called.
