@@ -21,13 +21,13 @@ pub(super) fn cached(
     }
     let scratch = folder.with_extension(format!("{}", std::process::id()));
     fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    let made = make(&scratch).and_then(|made| {
+    let outcome = make(&scratch).and_then(|whole| {
         fs::create_dir_all(&folder)?;
         // What stands under its name is whole, also where this is interrupted.
-        fs::rename(&made, &kept).with_context(|| format!("cannot keep {}", kept.display()))
+        fs::rename(&whole, &kept).with_context(|| format!("cannot keep {}", kept.display()))
     });
     fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
-    made.map(|()| kept)
+    outcome.map(|()| kept)
 }
 
 /// Runs a program that fetches or builds, in a folder; what it says is told where it fails.
