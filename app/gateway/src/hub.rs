@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use subm_api::{Cluster, Endpoint};
 use subm_kube::{Access, ApiError, Connection, HubState, HubSync, InvalidAccess, News, Objects, Watch};
 use subm_sync::{Completeness, HubTrust, Own, Publication, Snapshot};
-use subm_types::{ClusterUid, Problem};
+use subm_types::ClusterUid;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
@@ -131,9 +131,7 @@ fn tell(board: &Noticeboard, state: &HubState) {
     for finding in [connected(state), authorized(state), synchronised(state)] {
         board.post(finding);
     }
-    // Our own networks are published as soon as some gateway is the active one; before, nobody need be told.
-    let known = |problem: &&Problem| problem.reason != "OwnNetworksUnknown";
-    board.post_problems(state.problems.iter().filter(known).cloned().collect());
+    board.post_problems(state.problems.clone());
 }
 
 const fn refuses(error: &ApiError) -> bool {

@@ -213,8 +213,12 @@ fn encode_bytes(
 
 fn cable(known: &Known, connection: &Connection) -> Cable {
     let local = known.outcome.own_end.clone().unwrap_or_default();
+    let family = connection.using_ip.parse::<std::net::IpAddr>().map_or(Family::V4, Family::of);
+    // COMPAT: the label is the public address, and empty without one. Over IPv6, which came later, it is then the
+    // node's own, so that the tunnels of both families to one end are told apart.
     let public = |spec: &subm_api::EndpointSpec| {
-        spec.address(AddressField::Public, Family::V4).unwrap_or_default().to_owned()
+        let own = || spec.address(AddressField::Private, family).filter(|_| family == Family::V6);
+        spec.address(AddressField::Public, family).or_else(own).unwrap_or_default().to_owned()
     };
     Cable {
         cable_driver: local.backend.clone(),

@@ -1,26 +1,31 @@
 //! Our own end of the cables, as we publish it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use subm_api::endpoint::AddressField;
 use subm_api::{EndpointSpec, names};
 use subm_cable::{Local, driver};
 use subm_plan::HostFacts;
 use subm_sync::Takeover;
-use subm_types::{CableName, Endpoint, Epoch, Family, HostName, Planned, Problem};
+use subm_types::{CableName, CidrSet, Endpoint, Epoch, Family, HostName, PerFamily, Planned, Problem};
 
 use crate::node::NodeSettings;
 use crate::public_address;
 use crate::settings::Config;
 
 /// What this cluster and node are, for the cable driver.
-pub(crate) fn local(config: &Config, node: &NodeSettings, facts: &HostFacts) -> Local {
+///
+/// COMPAT: an end has the families of its networks, whatever else the node has.
+pub(crate) fn local(config: &Config, node: &NodeSettings, uplink: PerFamily<IpAddr>) -> Local {
+    let networks = config.networks();
+    let used = |family: Family| networks.iter().any(|net| Family::of_net(net) == family);
+    let private_ips = uplink.iter().filter(|(family, _)| used(*family)).map(|(_, address)| *address);
     Local {
         cluster: config.cluster.clone(),
         uid: None,
-        networks: config.networks().into_iter().collect(),
+        private_ips: PerFamily::of(private_ips),
+        networks: networks.into_iter().collect(),
         pod_networks: config.pod_networks(),
-        private_ips: facts.preferred_source,
         driver: config.driver.clone(),
         udp_port: node.udp_port.unwrap_or(config.udp_port),
         wireguard: None,
@@ -62,32 +67,43 @@ pub(crate) fn spec(
     for (_, address) in local.private_ips.iter() {
         spec.set_address(AddressField::Private, *address);
     }
-    match public_ip(config, node) {
-        Ok(address) => address.into_iter().for_each(|ip| spec.set_address(AddressField::Public, ip.into())),
+    match public_ips(config, node, local) {
+        Ok(found) => found.iter().for_each(|(_, address)| spec.set_address(AddressField::Public, *address)),
         Err(problem) => problems.push(problem),
     }
     if let Some(resolvers) = &node.public_ip {
         spec.backend_config.insert("public-ip".to_owned(), resolvers.clone());
     }
     if config.health.is_some() {
-        match facts.link_within(&local.pod_networks, Family::V4) {
-            Some((_, address)) => spec.set_address(AddressField::HealthCheck, address),
-            None => problems.push(no_health_check_address(config)),
+        for pods in
+            Family::ALL.map(|family| local.pod_networks.of(family)).iter().filter(|pods| !pods.is_empty())
+        {
+            match Family::ALL.iter().find_map(|family| facts.link_within(pods, *family)) {
+                Some((_, address)) => spec.set_address(AddressField::HealthCheck, address),
+                None => problems.push(no_health_check_address(config, pods)),
+            }
         }
     }
     Planned { value: Some(spec), problems }
 }
 
-fn public_ip(config: &Config, node: &NodeSettings) -> Result<Option<Ipv4Addr>, Problem> {
+/// The outer addresses of the families that the end has.
+fn public_ips(config: &Config, node: &NodeSettings, local: &Local) -> Result<PerFamily<IpAddr>, Problem> {
     let (resolvers, field) = match &node.public_ip {
         Some(resolvers) => (resolvers, subm_api::keys::NODE_PUBLIC_IP),
         None => (&config.public_ip, "SUBMARINER_PUBLICIP"),
     };
     match public_address::resolve(resolvers, field) {
         // COMPAT: where nothing outside can be asked, whatever is no literal address counts as absent.
-        Err(_) if config.air_gapped => Ok(None),
-        Ok(None) if config.nat_enabled && !config.air_gapped => Err(no_public_ip()),
-        found => found,
+        Err(_) if config.air_gapped => Ok(PerFamily::default()),
+        Ok(found) => {
+            let used = found.iter().filter(|(family, _)| local.private_ips.get(*family).is_some());
+            let used = PerFamily::of(used.map(|(_, address)| *address));
+            // An IPv6 address is rarely hidden by a NAT: without an outer one peers use that of the node.
+            let unknown = used.v4.is_none() && local.private_ips.v4.is_some();
+            if unknown && config.nat_enabled && !config.air_gapped { Err(no_public_ip()) } else { Ok(used) }
+        }
+        Err(problem) => Err(problem),
     }
 }
 
@@ -98,17 +114,17 @@ fn no_public_ip() -> Problem {
         field: "SUBMARINER_PUBLICIP".to_owned(),
         what: "a NAT is in front of the node (SUBMARINER_NATENABLED) and its outer address is not given"
             .to_owned(),
-        remedy: "set ipv4:ADDRESS, here or as the node's annotation gateway.submariner.io/public-ip"
+        remedy: "set ipv4:ADDRESS or ipv6:ADDRESS, here or as the node's annotation gateway.submariner.io/public-ip"
             .to_owned(),
     }
 }
 
-fn no_health_check_address(config: &Config) -> Problem {
+fn no_health_check_address(config: &Config, pods: &CidrSet) -> Problem {
     Problem {
         reason: "NoHealthCheckAddress",
         object: format!("Node {}", config.node_name),
         field: "SUBMARINER_CLUSTERCIDR".to_owned(),
-        what: format!("no interface of the node has an address in {}", config.pod_networks()),
+        what: format!("no interface of the node has an address in {}", pods),
         remedy: "check the pod CIDR and the network plug-in, or set SUBMARINER_HEALTHCHECKENABLED=false; peers cannot probe this cluster until then".to_owned(),
     }
 }

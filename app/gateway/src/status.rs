@@ -33,12 +33,13 @@ pub(crate) struct Sources<'a> {
 }
 
 /// Problems that keep this gateway from its work, rather than one remote from being reached.
-const OUR_OWN: [&str; 8] = [
+const OUR_OWN: [&str; 9] = [
     "MissingKernelFeature",
     "UnknownCableDriver",
     "NoWireguardKey",
     "NoUplinkAddress",
-    "NoIPv4Address",
+    "FamilyWithoutUplink",
+    "SmallUplinkMTU",
     "InvalidNodeSetting",
     "UnresolvedPublicIP",
     "NoHealthCheckAddress",
@@ -140,13 +141,8 @@ impl Sources<'_> {
     fn failure(&self) -> String {
         let mut said: Vec<String> = Vec::new();
         if self.view.leadership == Leadership::Ours {
-            const FATAL: [&str; 5] = [
-                "MissingKernelFeature",
-                "UnknownCableDriver",
-                "NoWireguardKey",
-                "NoUplinkAddress",
-                "NoIPv4Address",
-            ];
+            const FATAL: [&str; 4] =
+                ["MissingKernelFeature", "UnknownCableDriver", "NoWireguardKey", "NoUplinkAddress"];
             let fatal =
                 |reason: &str, object: &str| FATAL.contains(&reason) && !object.starts_with("Endpoint ");
             let problems = self.outcome.problems.iter();

@@ -133,7 +133,7 @@ impl View {
         };
         if let (Some(node), Some(facts)) = (&self.node, &self.facts) {
             problems.extend(node.problems.iter().cloned());
-            let local = self.local(node, facts);
+            let local = self.local(node);
             let spec = own_end::spec(&self.config, node, &local, facts);
             problems.extend(spec.problems);
             out.own_end = spec.value;
@@ -154,10 +154,9 @@ impl View {
     }
 
     /// What this cluster and node are.
-    pub(crate) fn local(&self, node: &NodeSettings, facts: &HostFacts) -> Local {
-        let local = own_end::local(&self.config, node, facts);
-        let (uid, wireguard) = (self.uid.clone(), self.wireguard.clone());
-        Local { uid, wireguard, private_ips: self.uplink, ..local }
+    pub(crate) fn local(&self, node: &NodeSettings) -> Local {
+        let local = own_end::local(&self.config, node, self.uplink);
+        Local { uid: self.uid.clone(), wireguard: self.wireguard.clone(), ..local }
     }
 
     fn check(&self, home: &Snapshot) -> Checked {

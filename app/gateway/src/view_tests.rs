@@ -50,6 +50,7 @@ pub(crate) fn facts() -> HostFacts {
         tun: true,
         rp_filter_all: None,
         preferred_source: PerFamily::of(["172.18.0.2".parse().unwrap()]),
+        ipv6_forwarding: Some(0),
     }
 }
 

@@ -65,7 +65,8 @@ fn is_ours(key: &SysctlKey, scope: &Scope) -> bool {
     let ours = |link: &IfName| scope.links.contains(link);
     match key {
         SysctlKey::Forwarding(_) => false,
-        SysctlKey::RpFilter(link)
+        SysctlKey::AcceptRa(link)
+        | SysctlKey::RpFilter(link)
         | SysctlKey::SendRedirects(link)
         | SysctlKey::LinkForwarding(_, link)
         | SysctlKey::AddrGenMode(link) => ours(link),

@@ -118,8 +118,11 @@ fn remote_endpoints(found: &Findings<'_>) -> Vec<RemoteEndpoint> {
 }
 
 fn unprobed(outlook: &Outlook, spec: EndpointSpec) -> RemoteEndpoint {
+    let answering = !(spec.health_check_ips.is_empty() && spec.health_check_ip.is_empty());
     let why = if outlook.plan.role == Role::Gateway {
         "not probed: this node is the gateway, whose Gateway object tells of its cables"
+    } else if answering {
+        "not probed: its healthCheckIPs are of another address family than this cluster's networks"
     } else {
         "not probed: the Endpoint has no healthCheckIP"
     };

@@ -36,6 +36,7 @@ fn key(path: &str) -> Option<SysctlKey> {
         (Family::V4, "rp_filter") => Some(SysctlKey::RpFilter(link)),
         (Family::V4, "send_redirects") => Some(SysctlKey::SendRedirects(link)),
         (family, "forwarding") => Some(SysctlKey::LinkForwarding(family, link)),
+        (Family::V6, "accept_ra") => Some(SysctlKey::AcceptRa(link)),
         (Family::V6, "addr_gen_mode") => Some(SysctlKey::AddrGenMode(link)),
         _ => None,
     }
@@ -52,6 +53,7 @@ mod tests {
             (SysctlKey::Forwarding(Family::V4), 0),
             (SysctlKey::Forwarding(Family::V6), 0),
             (SysctlKey::RpFilter(link.clone()), 1),
+            (SysctlKey::AcceptRa(link.clone()), 1),
             (SysctlKey::LinkForwarding(Family::V6, link), 0),
         ]);
         assert_eq!(read(&write(&saved)), saved);

@@ -183,6 +183,27 @@ mod tests {
     }
 
     #[test]
+    fn a_remote_of_both_families_is_shown_once_for_each() {
+        let mut installed = installed();
+        let connections = &mut installed.gateways[0].status.connections;
+        for connection in connections.iter_mut() {
+            connection.endpoint.subnets.push("fd01::/48".to_owned());
+            connection.endpoint.private_ips = vec!["172.31.2.2".to_owned(), "fd31::2:2".to_owned()];
+        }
+        connections[1].using_ip = "fd31::2:2".to_owned();
+        let shown = What::Connections.of(&installed).unwrap().text();
+        let ends = What::Endpoints.of(&installed).unwrap().text();
+        insta::assert_snapshot!(shown + &ends, @r"
+        GATEWAY        CLUSTER   REMOTE IP    NAT   CABLE DRIVER   SUBNETS                      STATUS      RTT avg.
+        east-gateway   west      172.31.2.2   no    vxlan          100.65.0.0/16, 10.1.0.0/16   connected   1.5ms
+        east-gateway   west      fd31::2:2    no    vxlan          fd01::/48                    error       1.5ms
+        CLUSTER   ENDPOINT IP             PUBLIC IP   CABLE DRIVER   TYPE
+        east      172.31.1.2                          vxlan          local
+        west      172.31.2.2, fd31::2:2               vxlan          remote
+        ");
+    }
+
+    #[test]
     fn each_end_is_shown_once_and_local_ones_first() {
         insta::assert_snapshot!(What::Endpoints.of(&installed()).unwrap().text(), @r"
         CLUSTER   ENDPOINT IP   PUBLIC IP   CABLE DRIVER   TYPE

@@ -1,5 +1,8 @@
 //! Which Endpoints get a cable.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use subm_peers::{Host, View};
 use subm_types::{CidrSet, Endpoint, Problem};
 
@@ -39,12 +42,18 @@ pub fn accept(view: &GatewayView) -> Accepted {
 }
 
 fn hosts(view: &GatewayView) -> Vec<Host> {
-    let addresses = view.local.private_ips.iter();
-    addresses.map(|(_, address)| Host { name: "this gateway".to_owned(), address: *address }).collect()
+    let host = |address| Host { name: "this gateway".to_owned(), address };
+    addresses(view).map(host).collect()
 }
 
 fn uplinks(view: &GatewayView) -> CidrSet {
-    view.facts.networks_beside(view.local.private_ips.iter().map(|(_, address)| *address))
+    view.facts.networks_beside(addresses(view))
+}
+
+/// The addresses of this host, of families too that no cable is over.
+fn addresses(view: &GatewayView) -> impl Iterator<Item = IpAddr> {
+    let all = view.local.private_ips.iter().chain(view.facts.preferred_source.iter());
+    all.map(|(_, address)| *address).collect::<BTreeSet<_>>().into_iter()
 }
 
 fn other_driver(endpoint: &Endpoint, view: &GatewayView) -> Option<Problem> {

@@ -47,7 +47,7 @@ pub fn plan(view: &GatewayView) -> Planned<Option<CablePlan>> {
     let Some(cable) = driver(&view.local.driver) else {
         return missing(unknown_driver(&view.local.driver));
     };
-    if view.local.private_ips.iter().next().is_none() {
+    if view.local.reachable_families().is_empty() {
         return missing(no_address());
     }
     if let Some(problem) = cable.lacks(&view.local) {
@@ -77,7 +77,7 @@ fn no_address() -> Problem {
         reason: "NoUplinkAddress",
         object: "gateway node".to_owned(),
         field: "default route".to_owned(),
-        what: "the node has no default route with a source address, so peers could not reach it".to_owned(),
+        what: "the node has no default route with a source address of a family that this cluster has networks of, so peers could not reach it".to_owned(),
         remedy: "give the node an address and a default route; the gateway goes on by itself".to_owned(),
     }
 }

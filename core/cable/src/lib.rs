@@ -7,6 +7,7 @@
 
 mod accept;
 mod driver;
+mod families;
 mod status;
 mod tunnel;
 mod view;

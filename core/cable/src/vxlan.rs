@@ -1,16 +1,17 @@
-//! Unencrypted cables: VXLAN (RFC 7348), byte for byte as the Go implementation's.
+//! Unencrypted cables: VXLAN (RFC 7348), byte for byte as the Go implementation's. One link per family.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
-use subm_plan::numbers::{METRIC, RULE_CABLE, RULE_OUTSIDE, TABLE_CABLE, VXLAN_OVERHEAD};
+use subm_plan::numbers::{METRIC, RULE_CABLE, RULE_OUTSIDE, TABLE_CABLE, vxlan_overhead};
 use subm_plan::{
     FdbEntry, Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, Rule, RuleSelector, SysctlKey,
     TableId, Vxlan,
 };
 use subm_types::{Backend, CableId, CableVtep, Endpoint, Family, IfName, MacAddress, Mtu, Planned, Problem};
 
+use crate::families::{name, shared, without_uplink};
 use crate::status::unprobed;
 use crate::{Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, Status, Tunnel};
 
@@ -18,14 +19,16 @@ use crate::{Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Prob
 const VNI: u32 = 1000;
 /// Reverse-path filtering that accepts any source that is routable at all (RFC 3704 §2.4).
 const LOOSE: u32 = 2;
-const FAMILY: Family = Family::V4;
 
 /// The VXLAN driver.
 #[derive(Debug, Clone, Copy)]
 pub struct VxlanCable;
 
-fn link_name() -> IfName {
-    IfName::constant("vxlan-tunnel")
+fn link_name(family: Family) -> IfName {
+    IfName::constant(match family {
+        Family::V4 => "vxlan-tunnel",
+        Family::V6 => "vxlan-tunnel-6",
+    })
 }
 
 impl Cable for VxlanCable {
@@ -38,26 +41,30 @@ impl Cable for VxlanCable {
     }
 
     fn plan(&self, view: &GatewayView, accepted: &Accepted) -> Planned<CablePlan> {
-        let mut out = Planned::<CablePlan>::default();
-        let Some(private) = view.local.private_ips.get(FAMILY) else {
-            out.problems.push(no_ipv4());
-            return out;
-        };
-        out.value.node = own_end(view, *private);
-        let mut taken = BTreeMap::from([(CableVtep::of(*private), "this gateway".to_owned())]);
+        let mut out = Planned { value: CablePlan::default(), problems: without_uplink(&view.local) };
+        let mut taken = BTreeMap::new();
+        for end in ends(view) {
+            end.stand(&mut out.value.node);
+            out.problems.extend(end.too_small(view));
+            taken.insert(CableVtep::of(end.private), "this gateway".to_owned());
+        }
         for endpoint in &accepted.followed {
-            match tunnel(endpoint, view, &mut taken) {
-                Ok(tunnel) => {
-                    let (cluster, path) = (endpoint.cluster.clone(), endpoint.cable_name.clone());
-                    out.value.tunnels.insert(CableId { cluster, family: FAMILY, path }, tunnel);
+            let families = shared(&view.local, endpoint);
+            out.problems.extend(families.problems);
+            for family in families.value {
+                match tunnel(endpoint, family, view, &mut taken) {
+                    Ok(tunnel) => {
+                        let (cluster, path) = (endpoint.cluster.clone(), endpoint.cable_name.clone());
+                        out.value.tunnels.insert(CableId { cluster, family, path }, tunnel);
+                    }
+                    Err(problem) => out.problems.push(problem),
                 }
-                Err(problem) => out.problems.push(problem),
             }
-            out.problems.extend(uncarried(endpoint));
         }
         let CablePlan { node, tunnels } = &mut out.value;
-        for tunnel in tunnels.values() {
-            connect(node, tunnel, view);
+        for end in ends(view) {
+            let own = tunnels.iter().filter(|(id, _)| id.family == end.family);
+            own.for_each(|(_, tunnel)| end.connect(node, tunnel, view));
         }
         node.rules.extend(outside_rules(tunnels));
         out
@@ -72,99 +79,158 @@ impl Cable for VxlanCable {
     }
 }
 
-/// The link with its address, and the way into its routing table; all that stands without any remote.
-fn own_end(view: &GatewayView, private: IpAddr) -> NodePlan {
-    let name = link_name();
-    let mut node = NodePlan::default();
-    let kind = LinkKind::Vxlan(Vxlan { vni: VNI, port: view.local.udp_port, local: None, dev: None });
-    node.links.insert(name.clone(), Link { kind, mtu: mtu(view, private), mac: mac(private) });
-    node.addresses.insert((name.clone(), CableVtep::of(private).on_link()));
-    // KERNEL: the filter in force is the larger of the link's and that of `all`, and loose beats strict.
-    node.sysctls.insert(SysctlKey::RpFilter(name.clone()), LOOSE);
-    node.sysctls.insert(SysctlKey::LinkForwarding(FAMILY, name), 1);
-    let selector = RuleSelector::default();
-    node.rules.insert(Rule { family: FAMILY, priority: RULE_CABLE, selector, table: TABLE_CABLE });
-    node
+/// Our end in one family.
+struct End {
+    family: Family,
+    private: IpAddr,
+    /// What fits inside; unknown without an uplink.
+    inside: Option<Mtu>,
+    udp_port: u16,
 }
 
-fn mtu(view: &GatewayView, private: IpAddr) -> Option<Mtu> {
+fn ends(view: &GatewayView) -> impl Iterator<Item = End> {
+    let end = |family| {
+        let private = *view.local.private_ips.get(family)?;
+        let inside = inside(view, family, private);
+        Some(End { family, private, inside, udp_port: view.local.udp_port })
+    };
+    view.local.families().into_iter().filter_map(end)
+}
+
+impl End {
+    /// The link with its addresses, and the way into its routing table; all that stands without any remote.
+    fn stand(&self, node: &mut NodePlan) {
+        let (name, mac) = (link_name(self.family), mac(self.private));
+        // COMPAT: the Go implementation gives the IPv6 link its source address, and the IPv4 one none.
+        let local = Some(self.private).filter(IpAddr::is_ipv6);
+        let kind = LinkKind::Vxlan(Vxlan { vni: VNI, port: self.udp_port, local, dev: None });
+        node.links.insert(name.clone(), Link { kind, mtu: self.mtu(), mac: Some(mac) });
+        node.addresses.insert((name.clone(), CableVtep::of(self.private).on_link()));
+        match self.family {
+            // KERNEL: the filter in force is the larger of the link's and that of `all`, and loose beats strict.
+            Family::V4 => node.sysctls.insert(SysctlKey::RpFilter(name.clone()), LOOSE),
+            Family::V6 => {
+                // KERNEL: for packets that are passed on, neighbours are asked from a link-local address or not at all.
+                node.addresses.insert((name.clone(), link_local(mac)));
+                node.sysctls.insert(SysctlKey::AcceptRa(name.clone()), 0)
+            }
+        };
+        node.sysctls.insert(SysctlKey::LinkForwarding(self.family, name), 1);
+        let selector = RuleSelector::default();
+        node.rules.insert(Rule { family: self.family, priority: RULE_CABLE, selector, table: TABLE_CABLE });
+    }
+
+    /// The MTU of the link. KERNEL: a link below 1,280 bytes has no IPv6.
+    fn mtu(&self) -> Option<Mtu> {
+        let least = if self.family == Family::V6 { Mtu::IPV6_MIN } else { Mtu(0) };
+        self.inside.map(|inside| inside.max(least))
+    }
+
+    /// Tells that some packets do not pass. KERNEL: what VXLAN sends over IPv6 is never fragmented.
+    fn too_small(&self, view: &GatewayView) -> Option<Problem> {
+        let inside = self.smaller_than_link()?;
+        let (uplink, _) = view.facts.link_with(self.private)?;
+        Some(Problem {
+            reason: "SmallUplinkMTU",
+            object: "gateway node".to_owned(),
+            field: format!("MTU of {uplink}"),
+            what: format!(
+                "a vxlan cable over {} has room for {inside} bytes here: TCP keeps to that, larger datagrams are lost",
+                name(self.family)
+            ),
+            remedy: format!(
+                "raise the MTU to {} at least, or use another cable driver",
+                Mtu::IPV6_MIN.0 + vxlan_overhead(self.family)
+            ),
+        })
+    }
+
+    /// What fits inside, where the link must say more.
+    fn smaller_than_link(&self) -> Option<Mtu> {
+        self.inside.filter(|inside| self.mtu().is_some_and(|link| link > *inside))
+    }
+
+    /// Adds the way to one remote gateway.
+    ///
+    /// COMPAT: peers send whatever they have to every zero entry, as we do: the frames find their gateway by its
+    /// hardware address, which is asked for over ARP or neighbour discovery.
+    fn connect(&self, node: &mut NodePlan, tunnel: &Tunnel, view: &GatewayView) {
+        let Some(private) = tunnel.endpoint.private_ips.get(self.family) else { return };
+        let dev = link_name(self.family);
+        let port = Some(tunnel.endpoint.udp_port).filter(|port| *port != self.udp_port);
+        node.fdb.insert(FdbEntry { dev: dev.clone(), mac: MacAddress::ZERO, dst: tunnel.using_ip, port });
+        let (src, mtu) = (plugin_address(view, self.family), self.smaller_than_link());
+        for dst in tunnel.networks.iter() {
+            let route = Route { src, mtu, ..Route::via(dev.clone(), CableVtep::of(*private).address()) };
+            node.routes.insert(RouteKey { table: TABLE_CABLE, dst, metric: METRIC }, route);
+        }
+    }
+}
+
+fn inside(view: &GatewayView, family: Family, private: IpAddr) -> Option<Mtu> {
     let facts = &view.facts;
     let by_address = facts.link_with(private).map(|(_, link)| link);
-    let by_route = || facts.default_route.get(FAMILY).and_then(|name| facts.links.get(name));
-    by_address.or_else(by_route)?.mtu.map(|uplink| uplink.inside(VXLAN_OVERHEAD))
+    let by_route = || facts.default_route.get(family).and_then(|name| facts.links.get(name));
+    by_address.or_else(by_route)?.mtu.map(|uplink| uplink.inside(vxlan_overhead(family)))
 }
 
 /// KERNEL: nodes cloned with their machine id draw equal addresses, and a VXLAN device drops frames that come from
-/// its own. Private addresses differ where cables work at all.
-fn mac(private: IpAddr) -> Option<MacAddress> {
+/// its own. What the tunnel address keeps of the private one differs where cables work at all.
+fn mac(private: IpAddr) -> MacAddress {
     match private {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();
-            Some(MacAddress([0x02, 0x63, a, b, c, d]))
+            MacAddress([0x02, 0x63, a, b, c, d])
         }
-        IpAddr::V6(_) => None,
+        IpAddr::V6(address) => {
+            let [.., a, b, c, d] = address.octets();
+            MacAddress([0x02, 0x66, a, b, c, d])
+        }
     }
+}
+
+/// The link-local address that the kernel makes of a hardware address (RFC 4291 appendix A).
+fn link_local(MacAddress([a, b, c, d, e, f]): MacAddress) -> IpNet {
+    let address = Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 0x02, b, c, 0xff, 0xfe, d, e, f]);
+    IpNet::new_assert(IpAddr::V6(address), 64)
 }
 
 fn tunnel(
     endpoint: &Endpoint,
+    family: Family,
     view: &GatewayView,
     taken: &mut BTreeMap<CableVtep, String>,
 ) -> Result<Tunnel, Problem> {
-    let refuse = |reason, field: &str, what: String, remedy: &str| Problem {
+    let refuse = |reason, what: String, remedy: &str| Problem {
         reason,
         object: format!("Endpoint {}", endpoint.object),
-        field: field.to_owned(),
+        field: "spec.private_ip".to_owned(),
         what,
         remedy: remedy.to_owned(),
     };
-    let (Some(private), Some(using_ip)) = (endpoint.private_ips.get(FAMILY), endpoint.reachable_ip(FAMILY))
+    let (Some(private), Some(using_ip)) = (endpoint.private_ips.get(family), endpoint.reachable_ip(family))
     else {
-        let what = "it has no IPv4 address, and vxlan cables have no other family yet".to_owned();
-        return Err(refuse(
-            "NoIPv4Address",
-            "spec.private_ip",
-            what,
-            "give that gateway node an IPv4 address",
-        ));
+        let what = format!("it has no {} address", name(family));
+        return Err(refuse("MissingIP", what, "give that gateway node one"));
     };
     let vtep = CableVtep::of(*private);
     if let Some(other) = taken.get(&vtep) {
         let what = format!("{private} gives the tunnel address {}, which {other} has", vtep.address());
-        let remedy = "give the gateway nodes addresses that differ in their last three bytes, or use another cable driver";
-        return Err(refuse("TunnelAddressConflict", "spec.private_ip", what, remedy));
-    }
-    let networks = endpoint.subnet_set().of(FAMILY);
-    if networks.is_empty() {
-        let what = "none of its networks is IPv4, and vxlan cables carry no other family yet".to_owned();
-        return Err(refuse("NoIPv4Subnets", "spec.subnets", what, "publish IPv4 networks"));
+        let bytes = if family == Family::V4 { "three" } else { "four" };
+        let remedy = format!(
+            "give the gateway nodes addresses that differ in their last {bytes} bytes, or use another cable driver"
+        );
+        return Err(refuse("TunnelAddressConflict", what, &remedy));
     }
     taken.insert(vtep, format!("cluster {}", endpoint.cluster));
-    let probe = endpoint
-        .health_check_ips
-        .get(FAMILY)
-        .map(|to| ProbeAddresses { to: *to, from: plugin_address(view) });
-    let using_nat = using_ip != *private;
+    let from = plugin_address(view, family);
+    let probe = endpoint.health_check_ips.get(family).map(|to| ProbeAddresses { to: *to, from });
+    let (networks, using_nat) = (endpoint.subnet_set().of(family), using_ip != *private);
     Ok(Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer: None })
 }
 
-fn plugin_address(view: &GatewayView) -> Option<IpAddr> {
-    view.facts.link_within(&view.local.pod_networks, FAMILY).map(|(_, address)| address)
-}
-
-/// Adds the way to one remote gateway.
-///
-/// COMPAT: peers send whatever they have to every zero entry, as we do: the frames find their gateway by its
-/// hardware address, which is asked for over ARP.
-fn connect(node: &mut NodePlan, tunnel: &Tunnel, view: &GatewayView) {
-    let Some(private) = tunnel.endpoint.private_ips.get(FAMILY) else { return };
-    let port = Some(tunnel.endpoint.udp_port).filter(|port| *port != view.local.udp_port);
-    node.fdb.insert(FdbEntry { dev: link_name(), mac: MacAddress::ZERO, dst: tunnel.using_ip, port });
-    let src = plugin_address(view);
-    for dst in tunnel.networks.iter() {
-        let route = Route { src, ..Route::via(link_name(), CableVtep::of(*private).address()) };
-        node.routes.insert(RouteKey { table: TABLE_CABLE, dst, metric: METRIC }, route);
-    }
+fn plugin_address(view: &GatewayView, family: Family) -> Option<IpAddr> {
+    view.facts.link_within(&view.local.pod_networks, family).map(|(_, address)| address)
 }
 
 /// Packets of this node to a gateway inside its own cluster's networks go out by the main table: a cable must not be
@@ -175,32 +241,9 @@ fn outside_rules(tunnels: &BTreeMap<CableId, Tunnel>) -> BTreeSet<Rule> {
     let rule = |tunnel: &Tunnel| {
         let (to, iif) = (Some(IpNet::from(tunnel.using_ip)), Some(IfName::constant("lo")));
         let selector = RuleSelector { to, iif, ..RuleSelector::default() };
-        Rule { family: FAMILY, priority: RULE_OUTSIDE, selector, table: TableId::MAIN }
+        Rule { family: Family::of(tunnel.using_ip), priority: RULE_OUTSIDE, selector, table: TableId::MAIN }
     };
     inside.map(rule).collect()
-}
-
-/// Networks of an Endpoint that this cable does not carry.
-fn uncarried(endpoint: &Endpoint) -> Option<Problem> {
-    let left = endpoint.subnet_set().of(Family::V6);
-    (!left.is_empty()).then(|| Problem {
-        reason: "UncarriedFamily",
-        object: format!("Endpoint {}", endpoint.object),
-        field: "spec.subnets".to_owned(),
-        what: format!("vxlan cables do not carry IPv6 yet, so {left} cannot be reached"),
-        remedy: "use the IPv4 networks".to_owned(),
-    })
-}
-
-fn no_ipv4() -> Problem {
-    Problem {
-        reason: "NoIPv4Address",
-        object: "gateway node".to_owned(),
-        field: "default route".to_owned(),
-        what: "the node has no IPv4 address by its default route, and vxlan cables have no other family yet"
-            .to_owned(),
-        remedy: "give the node an IPv4 address and default route".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -44,12 +44,45 @@ fn east() -> GatewayView {
             tun: true,
             rp_filter_all: Some(1),
             preferred_source: ips("172.18.0.2"),
+            ipv6_forwarding: Some(0),
         },
     }
 }
 
+/// The same cluster with both families.
+fn dual_east() -> GatewayView {
+    let mut view = east();
+    view.local.networks = nets("10.1.0.0/16 100.1.0.0/16 fd01::/48 fd01:100::/112");
+    view.local.pod_networks = nets("10.1.0.0/16 fd01::/48");
+    view.local.private_ips = ips("172.18.0.2 fc00:18::a:2");
+    view.facts.preferred_source = ips("172.18.0.2 fc00:18::a:2");
+    let mut add = |link: &str, net: &str| {
+        let link = view.facts.links.get_mut(&link.parse().unwrap()).unwrap();
+        link.addresses.push(net.parse().unwrap());
+    };
+    add("eth0", "fc00:18::a:2/64");
+    add("cni0", "fd01:0:0:1::1/64");
+    view
+}
+
+/// The same cluster with IPv6 alone, on nodes that have IPv4 as well.
+fn v6_east() -> GatewayView {
+    let mut view = dual_east();
+    view.local.networks = view.local.networks.of(Family::V6);
+    view
+}
+
+fn dual_endpoint(cluster: &str, private: &str, subnets: &str) -> Endpoint {
+    let private = ips(private);
+    let (_, first) = private.iter().next().unwrap();
+    let mut endpoint = endpoint(cluster, &first.to_string(), subnets);
+    let firsts = endpoint.subnets.iter().filter_map(|net| net.hosts().nth(1));
+    endpoint.health_check_ips = PerFamily::of(firsts);
+    Endpoint { private_ips: private, ..endpoint }
+}
+
 fn endpoint(cluster: &str, private: &str, subnets: &str) -> Endpoint {
-    let cable_name = format!("submariner-cable-{cluster}-{}", private.replace('.', "-"));
+    let cable_name = format!("submariner-cable-{cluster}-{}", private.replace(['.', ':'], "-"));
     let subnets: Vec<IpNet> = subnets.split_whitespace().map(|net| net.parse().unwrap()).collect();
     let first = subnets.first().and_then(|net| net.hosts().next());
     Endpoint {
@@ -80,7 +113,8 @@ fn show(view: &GatewayView) -> String {
     for (id, tunnel) in &value.tunnels {
         let Tunnel { using_ip, using_nat, probe, .. } = tunnel;
         let probe = probe.map(|probe| (probe.to, probe.from));
-        writeln!(out, "tunnel {} to {using_ip} nat {using_nat} probe {probe:?}", id.path).unwrap();
+        writeln!(out, "tunnel {} {} to {using_ip} nat {using_nat} probe {probe:?}", id.path, id.family)
+            .unwrap();
     }
     out + &said(&planned.problems)
 }
@@ -130,8 +164,8 @@ fn two_remote_clusters_have_an_entry_and_routes_each() {
     route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
     route 10.3.0.0/16 via 241.168.3.4 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
     route 100.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
-    tunnel submariner-cable-north-192-168-3-4 to 203.0.113.7 nat true probe Some((10.3.0.1, Some(10.1.0.1)))
-    tunnel submariner-cable-west-172-18-0-3 to 172.18.0.3 nat false probe Some((100.2.0.1, Some(10.1.0.1)))
+    tunnel submariner-cable-north-192-168-3-4 v4 to 203.0.113.7 nat true probe Some((10.3.0.1, Some(10.1.0.1)))
+    tunnel submariner-cable-west-172-18-0-3 v4 to 172.18.0.3 nat false probe Some((100.2.0.1, Some(10.1.0.1)))
     ");
 }
 
@@ -202,14 +236,118 @@ fn colliding_tunnel_addresses_leave_the_older_cable() {
 fn peers_with_another_driver_or_family_are_named() {
     let wireguard = Endpoint { backend: Backend::Wireguard, ..endpoint("west", "172.18.0.3", "10.2.0.0/16") };
     let v6 = endpoint("north", "fd00::3", "fd01::/64");
-    let both = endpoint("south", "172.18.0.5", "10.4.0.0/16 fd02::/64");
+    let both = dual_endpoint("south", "172.18.0.5 fd00::5", "10.4.0.0/16 fd02::/64");
     assert_snapshot!(problems_of([wireguard, v6, both]), @r#"
     cables to ["south"]
-    NoIPv4Address: Endpoint north-submariner-cable-north-fd00::3 field spec.private_ip: it has no IPv4 address, and vxlan cables have no other family yet; give that gateway node an IPv4 address
+    NoCommonFamily: Endpoint north-submariner-cable-north-fd00--3 field spec.subnets: cluster north has fd01::/64 and this cluster 10.1.0.0/16, 100.1.0.0/16, which have no address family in common; give both clusters networks of one family
     OtherCableDriver: Endpoint west-submariner-cable-west-172-18-0-3 field spec.backend: cluster west uses the cable driver "wireguard", this cluster "vxlan"; join both clusters with the same cable driver
-    UncarriedFamily: Endpoint north-submariner-cable-north-fd00::3 field spec.subnets: vxlan cables do not carry IPv6 yet, so fd01::/64 cannot be reached; use the IPv4 networks
-    UncarriedFamily: Endpoint south-submariner-cable-south-172-18-0-5 field spec.subnets: vxlan cables do not carry IPv6 yet, so fd02::/64 cannot be reached; use the IPv4 networks
+    UncarriedFamily: Endpoint south-submariner-cable-south-172-18-0-5 field spec.subnets: this cluster has no IPv6 networks, so fd02::/64 of cluster south cannot be reached; use the IPv4 networks
     "#);
+}
+
+#[test]
+fn a_cluster_of_both_families_has_a_tunnel_of_each() {
+    let west = dual_endpoint("west", "172.18.0.3 fc00:18::b:3", "10.2.0.0/16 fd02::/48");
+    assert_snapshot!(show(&GatewayView { endpoints: vec![west], ..dual_east() }), @r"
+    link vxlan-tunnel vxlan id 1000 dstport 4500 nolearning mtu 1450 address 02:63:ac:12:00:02 up
+    link vxlan-tunnel-6 vxlan id 1000 dstport 4500 nolearning local fc00:18::a:2 mtu 1430 address 02:66:00:0a:00:02 up
+    address 241.18.0.2/8 dev vxlan-tunnel
+    address fd00:100:200::a:2/96 dev vxlan-tunnel-6
+    address fe80::66:ff:fe0a:2/64 dev vxlan-tunnel-6
+    sysctl net.ipv6.conf.vxlan-tunnel-6.accept_ra = 0
+    sysctl net.ipv4.conf.vxlan-tunnel.rp_filter = 2
+    sysctl net.ipv4.conf.vxlan-tunnel.forwarding = 1
+    sysctl net.ipv6.conf.vxlan-tunnel-6.forwarding = 1
+    fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 172.18.0.3 self permanent
+    fdb 00:00:00:00:00:00 dev vxlan-tunnel-6 dst fc00:18::b:3 self permanent
+    rule 100: from all lookup 100
+    rule 100: -6 from all lookup 100
+    route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
+    route fd02::/48 via fd00:100:200::b:3 dev vxlan-tunnel-6 onlink table 100 src fd01:0:0:1::1 metric 100
+    tunnel submariner-cable-west-172-18-0-3 v4 to 172.18.0.3 nat false probe Some((10.2.0.2, Some(10.1.0.1)))
+    tunnel submariner-cable-west-172-18-0-3 v6 to fc00:18::b:3 nat false probe Some((fd02::1, Some(fd01:0:0:1::1)))
+    ");
+}
+
+#[test]
+fn a_cluster_of_ipv6_alone_has_no_ipv4_cable_whatever_its_nodes_have() {
+    let west = Endpoint { udp_port: 4501, ..endpoint("west", "fd02::9", "fd02::/48") };
+    assert_snapshot!(show(&GatewayView { endpoints: vec![west], ..v6_east() }), @r"
+    link vxlan-tunnel-6 vxlan id 1000 dstport 4500 nolearning local fc00:18::a:2 mtu 1430 address 02:66:00:0a:00:02 up
+    address fd00:100:200::a:2/96 dev vxlan-tunnel-6
+    address fe80::66:ff:fe0a:2/64 dev vxlan-tunnel-6
+    sysctl net.ipv6.conf.vxlan-tunnel-6.accept_ra = 0
+    sysctl net.ipv6.conf.vxlan-tunnel-6.forwarding = 1
+    fdb 00:00:00:00:00:00 dev vxlan-tunnel-6 dst fd02::9 port 4501 self permanent
+    rule 99: -6 from all to fd02::9/128 iif lo lookup main
+    rule 100: -6 from all lookup 100
+    route fd02::/48 via fd00:100:200::9 dev vxlan-tunnel-6 onlink table 100 src fd01:0:0:1::1 metric 100
+    tunnel submariner-cable-west-fd02--9 v6 to fd02::9 nat false probe Some((fd02::, Some(fd01:0:0:1::1)))
+    ");
+}
+
+#[test]
+fn clusters_of_different_families_carry_what_they_have_in_common_and_say_the_rest() {
+    let four = endpoint("west", "172.18.0.3", "10.2.0.0/16");
+    let six = endpoint("north", "fc00:18::b:4", "fd03::/48");
+    let unaddressed = endpoint("south", "172.18.0.5", "10.4.0.0/16 fd04::/48");
+    let endpoints = || vec![four.clone(), six.clone(), unaddressed.clone()];
+    let said_in = |view: GatewayView| {
+        let planned = plan(&GatewayView { endpoints: endpoints(), ..view });
+        let tunnels = planned.value.unwrap_or_default().tunnels;
+        let ids: Vec<String> = tunnels.keys().map(|id| format!("{} {}", id.cluster, id.family)).collect();
+        format!("{ids:?}\n{}", said(&planned.problems))
+    };
+    assert_snapshot!(said_in(dual_east()), @r#"
+    ["north v6", "south v4", "west v4"]
+    MissingIP: Endpoint south-submariner-cable-south-172-18-0-5 field spec.privateIPs: it has no IPv6 address, so fd04::/48 cannot be reached; give that gateway node an IPv6 address
+    UncarriedFamily: Endpoint north-submariner-cable-north-fc00-18--b-4 field spec.subnets: cluster north has no IPv4 networks, so it and 10.1.0.0/16, 100.1.0.0/16 of this cluster cannot reach each other; use the IPv6 networks
+    UncarriedFamily: Endpoint west-submariner-cable-west-172-18-0-3 field spec.subnets: cluster west has no IPv6 networks, so it and fd01::/48, fd01:100::/112 of this cluster cannot reach each other; use the IPv4 networks
+    "#);
+    assert_snapshot!(said_in(v6_east()), @r#"
+    ["north v6"]
+    MissingIP: Endpoint south-submariner-cable-south-172-18-0-5 field spec.privateIPs: it has no IPv6 address, so fd04::/48 cannot be reached; give that gateway node an IPv6 address
+    NoCommonFamily: Endpoint west-submariner-cable-west-172-18-0-3 field spec.subnets: cluster west has 10.2.0.0/16 and this cluster fd01::/48, fd01:100::/112, which have no address family in common; give both clusters networks of one family
+    UncarriedFamily: Endpoint south-submariner-cable-south-172-18-0-5 field spec.subnets: this cluster has no IPv4 networks, so 10.4.0.0/16 of cluster south cannot be reached; use the IPv6 networks
+    "#);
+}
+
+#[test]
+fn a_family_without_an_uplink_is_named_and_the_other_works() {
+    let west = dual_endpoint("west", "172.18.0.3 fc00:18::b:3", "10.2.0.0/16 fd02::/48");
+    let mut view = GatewayView { endpoints: vec![west], ..dual_east() };
+    view.local.private_ips.v6 = None;
+    let planned = plan(&view);
+    assert_eq!(planned.value.unwrap().tunnels.keys().map(|id| id.family).collect::<Vec<_>>(), [Family::V4]);
+    assert_snapshot!(said(&planned.problems), @r"
+    FamilyWithoutUplink: gateway node field default route: the node has no IPv6 address by a default route, so fd01::/48, fd01:100::/112 cannot be reached; give the node an IPv6 address and an IPv6 default route
+    ");
+}
+
+#[test]
+fn an_uplink_too_small_for_ipv6_is_named_and_tcp_passes() {
+    let west = dual_endpoint("west", "172.18.0.3 fc00:18::b:3", "10.2.0.0/16 fd02::/48");
+    let mut view = GatewayView { endpoints: vec![west], ..dual_east() };
+    view.facts.links.get_mut(&IfName::constant("eth0")).unwrap().mtu = Some(Mtu(1280));
+    let shown = show(&view);
+    let lines: Vec<&str> =
+        shown.lines().filter(|line| line.contains("mtu") || line.contains("MTU")).collect();
+    assert_snapshot!(lines.join("\n"), @r"
+    link vxlan-tunnel vxlan id 1000 dstport 4500 nolearning mtu 1230 address 02:63:ac:12:00:02 up
+    link vxlan-tunnel-6 vxlan id 1000 dstport 4500 nolearning local fc00:18::a:2 mtu 1280 address 02:66:00:0a:00:02 up
+    route fd02::/48 via fd00:100:200::b:3 dev vxlan-tunnel-6 onlink table 100 src fd01:0:0:1::1 metric 100 mtu 1210
+    SmallUplinkMTU: gateway node field MTU of eth0: a vxlan cable over IPv6 has room for 1210 bytes here: TCP keeps to that, larger datagrams are lost; raise the MTU to 1350 at least, or use another cable driver
+    ");
+}
+
+#[test]
+fn an_address_of_this_host_is_nobody_elses_in_any_family() {
+    let mut view = east();
+    view.facts.preferred_source = ips("172.18.0.2 fc00:18::a:2");
+    view.endpoints = vec![dual_endpoint("west", "172.18.0.3 fc00:9::3", "10.2.0.0/16 fc00:18::/32")];
+    let planned = plan(&view);
+    assert!(planned.value.unwrap().tunnels.is_empty());
+    assert_eq!(planned.problems[0].reason, "OverlappingCIDR");
 }
 
 #[test]
@@ -222,7 +360,7 @@ fn what_is_missing_here_leaves_the_kernel_as_it_is() {
     nothing planned
     UnknownCableDriver: Submariner field spec.cableDriver: this version has no cable driver "carrier-pigeon"; set one of: vxlan, wireguard
     nothing planned
-    NoUplinkAddress: gateway node field default route: the node has no default route with a source address, so peers could not reach it; give the node an address and a default route; the gateway goes on by itself
+    NoUplinkAddress: gateway node field default route: the node has no default route with a source address of a family that this cluster has networks of, so peers could not reach it; give the node an address and a default route; the gateway goes on by itself
     "#);
 }
 
@@ -236,21 +374,33 @@ fn a_probe_address_outside_the_networks_is_not_probed() {
 
 fn any_endpoint() -> impl Strategy<Value = Endpoint> {
     let cluster = prop::sample::select(vec!["west", "north", "south", "east"]);
-    (cluster, 1_u8..6, 0_u8..6, 0_u8..3, 0_i64..3, prop::option::of(0_u64..3)).prop_map(
-        |(cluster, host, net, width, created, epoch)| {
-            let subnets = format!("10.{net}.0.0/{}", 14 + width * 2);
-            let private = format!("172.{width}.0.{host}");
+    (cluster, 1_u8..6, 0_u8..6, 0_u8..3, 0_i64..3, prop::option::of(0_u64..3), 0_u8..4).prop_map(
+        |(cluster, host, net, width, created, epoch, families)| {
+            let (four, six) =
+                (format!("10.{net}.0.0/{}", 14 + width * 2), format!("fd0{net}::/{}", 16 + width * 8));
+            let (private, private6) = (format!("172.{width}.0.{host}"), format!("fc00:{width}::{host}"));
+            let (addresses, subnets) = match families {
+                0 => (private6.clone(), six),
+                1 => (format!("{private} {private6}"), format!("{four} {six}")),
+                2 => (private.clone(), format!("{four} {six}")),
+                _ => (private.clone(), four),
+            };
             let uid = Some(ClusterUid(format!("uid-{}", host % 2)));
             let epoch = epoch.map(Epoch);
-            Endpoint { created, epoch, cluster_uid: uid, ..endpoint(cluster, &private, &subnets) }
+            Endpoint { created, epoch, cluster_uid: uid, ..dual_endpoint(cluster, &addresses, &subnets) }
         },
     )
+}
+
+fn any_view() -> impl Strategy<Value = GatewayView> {
+    prop::sample::select(vec![east(), dual_east(), v6_east()])
 }
 
 proptest! {
     #[test]
     fn the_order_of_endpoints_does_not_matter(
         endpoints in prop::collection::vec(any_endpoint(), 0..8).prop_shuffle(),
+        view in any_view(),
         seed in any::<prop::sample::Index>(),
     ) {
         let mut turned = endpoints.clone();
@@ -260,16 +410,17 @@ proptest! {
         }
         let distinct: BTreeSet<String> = endpoints.iter().map(|one| one.object.clone()).collect();
         prop_assume!(distinct.len() == endpoints.len());
-        let one = plan(&GatewayView { endpoints, ..east() });
-        let other = plan(&GatewayView { endpoints: turned, ..east() });
+        let one = plan(&GatewayView { endpoints, ..view.clone() });
+        let other = plan(&GatewayView { endpoints: turned, ..view });
         prop_assert_eq!(one, other);
     }
 
     #[test]
     fn the_plan_stays_within_the_scope_and_never_takes_our_own_networks(
         endpoints in prop::collection::vec(any_endpoint(), 0..8),
+        view in any_view(),
     ) {
-        let view = GatewayView { endpoints, ..east() };
+        let view = GatewayView { endpoints, ..view };
         let value = plan(&view).value.unwrap();
         let scope = subm_plan::Scope::gateway();
         prop_assert!(value.node.links.keys().all(|name| scope.links.contains(name)));
@@ -277,6 +428,11 @@ proptest! {
         prop_assert!(value.node.table.is_none());
         for key in value.node.routes.keys() {
             prop_assert_eq!(view.local.networks.overlap(&key.dst), None);
+        }
+        for (id, tunnel) in &value.tunnels {
+            let of_family = |net: IpNet| Family::of_net(&net) == id.family;
+            prop_assert!(tunnel.networks.iter().all(of_family) && Family::of(tunnel.using_ip) == id.family);
+            prop_assert!(tunnel.probe.is_none_or(|probe| Family::of(probe.to) == id.family));
         }
         let sets: Vec<CidrSet> = value.tunnels.values().map(|tunnel| tunnel.networks.clone()).collect();
         for (index, set) in sets.iter().enumerate() {

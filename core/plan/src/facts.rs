@@ -17,7 +17,7 @@ pub struct LinkFacts {
     pub up: bool,
     /// The hardware address, if it is an Ethernet one.
     pub mac: Option<MacAddress>,
-    /// Its addresses with their prefixes.
+    /// Its addresses with their prefixes, less those that are not in use yet or that the kernel will replace by itself.
     pub addresses: Vec<IpNet>,
     /// The kernel's name for the kind (`vxlan`, `bridge`, `veth`), empty for hardware.
     pub kind: String,
@@ -25,6 +25,8 @@ pub struct LinkFacts {
     pub alias: Option<String>,
     /// `rp_filter` as it stands on the link itself.
     pub rp_filter: Option<u32>,
+    /// `net.ipv6.conf.LINK.accept_ra`: 1 follows router advertisements unless the link forwards, 2 even then.
+    pub accept_ra: Option<u32>,
 }
 
 /// The host's network as it is. Absent is a state, never an error.
@@ -40,6 +42,8 @@ pub struct HostFacts {
     pub rp_filter_all: Option<u32>,
     /// The address that the host sends from by its default route, per family: what Endpoints publish as private.
     pub preferred_source: PerFamily<IpAddr>,
+    /// `net.ipv6.conf.all.forwarding`; absent where the kernel has no IPv6.
+    pub ipv6_forwarding: Option<u32>,
 }
 
 impl HostFacts {

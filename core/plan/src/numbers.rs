@@ -1,5 +1,7 @@
 //! Numbers that both daemons of a node must agree on; private to one cluster.
 
+use subm_types::Family;
+
 use crate::TableId;
 
 /// Rules that send a cable's own packets to the main table, where the remote gateway's address lies inside a
@@ -21,7 +23,13 @@ pub const METRIC: u32 = 100;
 pub const OVERLAY_PORT: u16 = 4800;
 /// VXLAN network identifier of the overlay.
 pub const OVERLAY_VNI: u32 = 100;
-/// Bytes that VXLAN adds over IPv4: Ethernet 14, VXLAN 8, UDP 8, IPv4 20 (RFC 7348 §4); over IPv6 20 more.
-pub const VXLAN_OVERHEAD: u32 = 50;
 /// Bytes that WireGuard adds over IPv6: a data message's header and tag 32, UDP 8, IPv6 40; over IPv4 20 less.
 pub const WIREGUARD_OVERHEAD: u32 = 80;
+
+/// Bytes that VXLAN adds over a family: Ethernet 14, VXLAN 8, UDP 8, and IPv4 20 or IPv6 40 (RFC 7348 §4).
+pub const fn vxlan_overhead(outer: Family) -> u32 {
+    match outer {
+        Family::V4 => 50,
+        Family::V6 => 70,
+    }
+}

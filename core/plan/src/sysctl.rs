@@ -7,6 +7,11 @@ use subm_types::{Family, IfName};
 /// A parameter below `/proc/sys/net`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SysctlKey {
+    /// `net.ipv6.conf.LINK.accept_ra`: 2 follows router advertisements although the link forwards, 0 never.
+    ///
+    /// KERNEL: where it is 1, the routes that were advertised go as soon as forwarding is switched on. So it is
+    /// written first: the order of the keys is the order of writing.
+    AcceptRa(IfName),
     /// `net.ipv4.ip_forward` or `net.ipv6.conf.all.forwarding`: 1 lets packets pass through this node.
     Forwarding(Family),
     /// `net.ipv4.conf.LINK.rp_filter`: 0 off, 1 strict, 2 loose (RFC 3704). The kernel uses the larger of the
@@ -25,7 +30,8 @@ impl SysctlKey {
     pub const fn link(&self) -> Option<&IfName> {
         match self {
             Self::Forwarding(_) => None,
-            Self::RpFilter(link)
+            Self::AcceptRa(link)
+            | Self::RpFilter(link)
             | Self::SendRedirects(link)
             | Self::LinkForwarding(_, link)
             | Self::AddrGenMode(link) => Some(link),
@@ -37,6 +43,7 @@ impl SysctlKey {
         match self {
             Self::Forwarding(Family::V4) => "net/ipv4/ip_forward".to_owned(),
             Self::Forwarding(Family::V6) => "net/ipv6/conf/all/forwarding".to_owned(),
+            Self::AcceptRa(link) => format!("net/ipv6/conf/{link}/accept_ra"),
             Self::RpFilter(link) => format!("net/ipv4/conf/{link}/rp_filter"),
             Self::SendRedirects(link) => format!("net/ipv4/conf/{link}/send_redirects"),
             Self::LinkForwarding(Family::V4, link) => format!("net/ipv4/conf/{link}/forwarding"),

@@ -1,6 +1,8 @@
 //! What a person should know about a node, as Kubernetes conditions say it.
 
-use crate::{Feature, NetworkPlugin, Role, Situation};
+use subm_types::Family;
+
+use crate::{Feature, NetworkPlugin, Overlay, Role, Situation};
 
 /// A condition of the node (`metav1.Condition` without its times).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,12 +95,24 @@ fn gateway(now: &Situation<'_>) -> Condition {
 fn overlay(now: &Situation<'_>) -> Condition {
     const KIND: &str = "OverlayPlanned";
     match &now.overlay {
-        Ok(overlay) => {
-            let message = format!("{} peers over {}", overlay.peers.len(), overlay.uplink);
-            Condition::good(KIND, "Planned", message)
-        }
+        Ok(overlay) => Condition::good(KIND, "Planned", overlay_message(overlay)),
         Err(reason) => Condition::bad(KIND, reason.word(), reason.to_string()),
     }
+}
+
+fn overlay_message(overlay: &Overlay) -> String {
+    let mut message = format!("{} peers over {}", overlay.peers.len(), overlay.uplink);
+    if !overlay.left_out.is_empty() {
+        let names: Vec<String> = overlay.left_out.iter().map(ToString::to_string).collect();
+        let left = format!("; without an InternalIP of the others' family: {}", names.join(", "));
+        message.push_str(&left);
+    }
+    if let Some(inside) = overlay.route_mtu(Family::V6) {
+        let small =
+            format!("; the MTU of {} leaves {inside} bytes: larger IPv6 datagrams are lost", overlay.uplink);
+        message.push_str(&small);
+    }
+    message
 }
 
 fn endpoints(now: &Situation<'_>) -> Condition {

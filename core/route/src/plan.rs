@@ -65,6 +65,7 @@ fn targets(now: &Situation<'_>) -> Vec<ProbeTarget> {
     if now.role == Role::Gateway {
         return Vec::new();
     }
+    let carried = now.carried_families();
     let of_endpoint = |endpoint: &Endpoint| {
         let cable =
             |family| CableId { cluster: endpoint.cluster.clone(), family, path: endpoint.cable_name.clone() };
@@ -73,7 +74,8 @@ fn targets(now: &Situation<'_>) -> Vec<ProbeTarget> {
             let overlay = || now.overlay.as_ref().ok().map(|overlay| overlay.place.address(family));
             ProbeTarget { cable: cable(family), destination: *destination, source: cni.or_else(overlay) }
         };
-        endpoint.health_check_ips.iter().map(target).collect::<Vec<_>>()
+        let reached = endpoint.health_check_ips.iter().filter(|(family, _)| carried.contains(family));
+        reached.map(target).collect::<Vec<_>>()
     };
     now.remotes.followed.values().flat_map(of_endpoint).collect()
 }

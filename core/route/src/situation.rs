@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use subm_plan::numbers::VXLAN_OVERHEAD;
+use subm_plan::numbers::vxlan_overhead;
 use subm_plan::{LinkFacts, Scope};
 use subm_types::{CidrSet, Family, IfName, Mtu, PerFamily};
 
@@ -14,8 +14,6 @@ use crate::{Feature, Node, NodeName, NodeView, Remotes, accept};
 
 /// The link between the nodes of a cluster.
 pub(crate) const OVERLAY_LINK: &str = "vx-submariner";
-/// What IPv6 adds to an encapsulation beyond IPv4.
-const IPV6_EXTRA: u32 = 20;
 
 /// What this node is to cross-cluster traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,10 +56,27 @@ pub struct Overlay {
     pub local: Option<IpAddr>,
     /// The link that encapsulated packets leave by.
     pub uplink: IfName,
+    /// The family of encapsulated packets.
+    pub outer: Family,
     /// What fits inside.
+    pub inside: Option<Mtu>,
+    /// The MTU of the link. KERNEL: a link below 1,280 bytes has no IPv6, so it may say more than fits inside.
     pub mtu: Option<Mtu>,
     /// Every other node.
     pub peers: BTreeMap<NodeName, Peer>,
+    /// Nodes that cannot take part, having no address of the outer family.
+    pub left_out: BTreeSet<NodeName>,
+}
+
+impl Overlay {
+    /// The MTU of routes by the overlay, where it is less than the link's.
+    ///
+    /// KERNEL: what VXLAN sends over IPv4 is fragmented, so that packets of the least size of IPv6 pass; what it
+    /// sends over IPv6 never is.
+    pub fn route_mtu(&self, family: Family) -> Option<Mtu> {
+        let inside = self.inside.filter(|inside| self.mtu.is_some_and(|link| link > *inside));
+        inside.filter(|_| family == Family::V4 || self.outer == Family::V6)
+    }
 }
 
 /// Why this node has no end of the overlay.
@@ -72,7 +87,7 @@ pub enum NoOverlay {
     /// The Node object is not there.
     NodeUnknown(NodeName),
     /// The Node object has no internal address.
-    NoInternalAddress(NodeName),
+    NoInternalAddress(NodeName, Family),
     /// Every address of the overlay's network belongs to pods.
     NoFreeAddress,
     /// Neither does a link carry the internal address nor is there a default route.
@@ -84,7 +99,7 @@ impl NoOverlay {
         match self {
             Self::NoVxlan(_) => "MissingFeature",
             Self::NodeUnknown(_) => "NodeUnknown",
-            Self::NoInternalAddress(_) => "NoInternalAddress",
+            Self::NoInternalAddress(..) => "NoInternalAddress",
             Self::NoFreeAddress => "NoFreeAddress",
             Self::NoUplink(_) => "NoUplink",
         }
@@ -98,8 +113,15 @@ impl fmt::Display for NoOverlay {
             Self::NodeUnknown(node) => {
                 write!(f, "there is no Node {node}; NODE_NAME must be the name of this node's object")
             }
-            Self::NoInternalAddress(node) => {
-                write!(f, "Node {node} field status.addresses: no InternalIP; the kubelet must report one")
+            Self::NoInternalAddress(node, family) => {
+                let family = match family {
+                    Family::V4 => "IPv4",
+                    Family::V6 => "IPv6",
+                };
+                write!(
+                    f,
+                    "Node {node} field status.addresses: no InternalIP of {family}; the kubelet must report one"
+                )
             }
             Self::NoFreeAddress => {
                 f.write_str("the cluster CIDR covers 240.0.0.0/8 and leaves no address for the overlay")
@@ -155,9 +177,16 @@ impl<'a> Situation<'a> {
         }
     }
 
-    /// The families in which there is something remote.
+    /// The families in which there is something remote. A kernel without IPv6 can neither send to it nor be told of it.
     pub fn remote_families(&self) -> impl Iterator<Item = Family> + '_ {
-        Family::ALL.into_iter().filter(|family| !self.remote.of(*family).is_empty())
+        let known = |family: &Family| *family == Family::V4 || self.view.facts.ipv6_forwarding.is_some();
+        let families = Family::ALL.into_iter().filter(known);
+        families.filter(|family| !self.remote.of(*family).is_empty())
+    }
+
+    /// The families that the overlay carries: those of this cluster's pods and services.
+    pub fn carried_families(&self) -> Vec<Family> {
+        carried(&self.local)
     }
 
     /// The families of this cluster's pods.
@@ -191,6 +220,21 @@ fn role(view: &NodeView, remotes: &Remotes) -> Role {
     }
 }
 
+/// The families of these networks; IPv4 where there are none.
+fn carried(local: &CidrSet) -> Vec<Family> {
+    let v6 = !local.of(Family::V6).is_empty();
+    let v4 = !local.of(Family::V4).is_empty() || !v6;
+    Family::ALL.into_iter().filter(|family| if *family == Family::V4 { v4 } else { v6 }).collect()
+}
+
+/// The family of encapsulated packets: the first that the cluster has, unless all nodes have only the other. Every
+/// node must come to the same.
+fn outer_family(view: &NodeView) -> Family {
+    let wanted = carried(&view.local_cidrs()).first().copied().unwrap_or(Family::V4);
+    let has = |family: Family| view.nodes.iter().any(|node| node.internal_ips.get(family).is_some());
+    Family::ALL.into_iter().find(|family| !has(wanted) && has(*family)).unwrap_or(wanted)
+}
+
 fn overlay(view: &NodeView) -> Result<Overlay, NoOverlay> {
     if let Some(needs) = view.missing.get(&Feature::Vxlan) {
         return Err(NoOverlay::NoVxlan(needs.clone()));
@@ -198,27 +242,24 @@ fn overlay(view: &NodeView) -> Result<Overlay, NoOverlay> {
     let places = assign(&view.nodes, &view.local_cidrs());
     let own = view.nodes.iter().filter(|node| node.name == view.node).min_by_key(|node| node.created);
     let own = own.ok_or_else(|| NoOverlay::NodeUnknown(view.node.clone()))?;
-    let (family, internal) =
-        own.internal_ips.iter().next().ok_or_else(|| NoOverlay::NoInternalAddress(view.node.clone()))?;
+    let family = outer_family(view);
+    let internal = own.internal_ips.get(family);
+    let internal = internal.ok_or_else(|| NoOverlay::NoInternalAddress(view.node.clone(), family))?;
     let place = *places.get(&view.node).ok_or(NoOverlay::NoFreeAddress)?;
     let (uplink, link, local) = uplink(view, family, *internal).ok_or(NoOverlay::NoUplink(*internal))?;
-    let overhead = match family {
-        Family::V4 => VXLAN_OVERHEAD,
-        Family::V6 => VXLAN_OVERHEAD + IPV6_EXTRA,
-    };
+    let inside = link.mtu.map(|mtu| mtu.inside(vxlan_overhead(family)));
+    let six = carried(&view.local_cidrs()).contains(&Family::V6);
+    let least = if six { Mtu::IPV6_MIN } else { Mtu(0) };
     let peer = |node: &Node| {
         let outer = *node.internal_ips.get(family)?;
         let place = *places.get(&node.name)?;
         Some((node.name.clone(), Peer { outer, place }))
     };
     let others = view.nodes.iter().filter(|node| node.name != view.node);
-    Ok(Overlay {
-        place,
-        local,
-        uplink: uplink.clone(),
-        mtu: link.mtu.map(|mtu| mtu.inside(overhead)),
-        peers: others.filter_map(peer).collect(),
-    })
+    let peers: BTreeMap<NodeName, Peer> = others.clone().filter_map(peer).collect();
+    let left_out = others.map(|node| &node.name).filter(|name| !peers.contains_key(name)).cloned().collect();
+    let mtu = inside.map(|inside| inside.max(least));
+    Ok(Overlay { place, local, uplink: uplink.clone(), outer: family, inside, mtu, peers, left_out })
 }
 
 /// The link that carries the internal address; else the default route's, then without a fixed source.

@@ -5,13 +5,13 @@ mod fixture;
 
 use std::collections::BTreeSet;
 
-use fixture::{endpoint, gateway, node, worker};
+use fixture::{cidrs, endpoint, gateway, node, worker};
 use proptest::prelude::*;
 use subm_plan::numbers::{METRIC_UNREACHABLE, RULE_OUTSIDE, RULE_REMOTE, TABLE_REMOTE};
 use subm_plan::{RouteTarget, Scope, SysctlKey, TableId};
 use subm_route::overlay::assign;
 use subm_route::{Node, NodeView, plan};
-use subm_types::{CidrSet, Endpoint, IfName};
+use subm_types::{CidrSet, Endpoint, Family, IfName};
 
 fn nodes() -> impl Strategy<Value = Vec<Node>> {
     let one = (0_u8..12, 0_u8..3, 1_u8..6, 0_i64..20);
@@ -29,7 +29,11 @@ fn endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
     proptest::collection::vec(one, 0..8).prop_map(|all| {
         let make = |(index, (cluster, net, host, created)): (usize, (u8, u8, u8, i64))| {
             let id = if cluster == 0 { "east".to_owned() } else { format!("c{cluster}") };
-            let subnets = format!("10.{net}.0.0/16 10.{}.{host}.0/24", net + 20);
+            let subnets = match host % 3 {
+                0 => format!("10.{net}.0.0/16 10.{}.{host}.0/24", net + 20),
+                1 => format!("10.{net}.0.0/16 fd0{net}::/32"),
+                _ => format!("fd0{net}::/32"),
+            };
             let address = format!("10.{}.0.{}", cluster + 2, index + 1);
             let mut end = endpoint(&id, &format!("n{host}"), &address, &subnets);
             end.created = created;
@@ -41,9 +45,14 @@ fn endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
 
 fn views() -> impl Strategy<Value = NodeView> {
     let base = prop_oneof![Just(worker()), Just(gateway())];
-    (base, nodes(), endpoints(), proptest::option::of(0_u32..3)).prop_map(
-        |(base, more, endpoints, rp_filter)| {
+    let own = prop_oneof![Just("10.1.0.0/16"), Just("10.1.0.0/16 fdee::/48"), Just("fdee::/48")];
+    (base, nodes(), endpoints(), proptest::option::of(0_u32..3), own).prop_map(
+        |(base, more, endpoints, rp_filter, own)| {
             let mut view = base;
+            view.cluster_cidrs = cidrs(own);
+            if view.cluster_cidrs.of(Family::V4).is_empty() {
+                view.service_cidrs = CidrSet::default();
+            }
             view.nodes.extend(more);
             view.endpoints.extend(endpoints);
             view.facts.rp_filter_all = rp_filter;
@@ -98,6 +107,10 @@ proptest! {
             });
             prop_assert!(beneath, "{}", dst);
         }
+        let carried: BTreeSet<Family> = view.local_cidrs().iter().map(|net| Family::of_net(&net)).collect();
+        prop_assert!(node.addresses.iter().all(|(_, net)| carried.contains(&Family::of_net(net))));
+        let mut through = node.routes.iter().filter(|(_, route)| route.target != RouteTarget::Unreachable);
+        prop_assert!(through.all(|(key, _)| carried.contains(&Family::of_net(&key.dst))));
         let local = view.local_cidrs();
         prop_assert!(node.routes.keys().all(|key| local.overlap(&key.dst).is_none()));
     }

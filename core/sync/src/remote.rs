@@ -44,7 +44,8 @@ pub(crate) fn plan(sides: &Sides<'_>, trust: HubTrust) -> RemotePlan {
     let protected = protected(sides);
     if trust == HubTrust::Partial || protected.is_empty() {
         keep_all(&members, &mut out);
-        out.problems.extend(Some(own_networks_unknown(sides)).filter(|_| protected.is_empty()));
+        let told = protected.is_empty() && trust != HubTrust::Partial && has_spoken(sides);
+        out.problems.extend(told.then(|| own_networks_unknown(sides)));
         return out;
     }
     let lost = trust == HubTrust::Lost;
@@ -127,6 +128,11 @@ fn protected(sides: &Sides<'_>) -> CidrSet {
         clusters.iter().flat_map(|spec| [&spec.cluster_cidr, &spec.service_cidr, &spec.global_cidr]);
     let texts = clusters.chain(endpoints.iter().map(|spec| &spec.subnets)).flatten();
     texts.filter_map(|text| text.parse::<IpNet>().ok()).collect()
+}
+
+/// Tells whether this cluster has said anything of itself: before it has, nobody need be told what is missing.
+fn has_spoken(sides: &Sides<'_>) -> bool {
+    sides.own.publication != Publication::Hold || sides.own_home_cluster().is_some()
 }
 
 fn own_networks_unknown(sides: &Sides<'_>) -> Problem {

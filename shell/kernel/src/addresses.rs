@@ -26,6 +26,8 @@ const NO_DUPLICATE_DETECTION: u32 = 2;
 pub(crate) struct AddressRecord {
     pub(crate) index: u32,
     pub(crate) net: IpNet,
+    /// Whether it is in use and stays: neither is it still being tried out, nor will the kernel replace it by itself.
+    pub(crate) settled: bool,
 }
 
 pub(crate) const fn family(address: IpAddr) -> u8 {
@@ -50,7 +52,10 @@ pub(crate) fn list(netlink: &Netlink) -> Result<Vec<AddressRecord>, KernelError>
         let message = AddressMessage::from_bytes(payload).ok()?;
         let address = message.primary_address()?;
         let net = IpNet::new(*address, message.prefix_len()).ok()?;
-        Some(AddressRecord { index: message.ifindex(), net })
+        // The flag of temporary IPv6 addresses is that of secondary IPv4 ones.
+        let temporary = address.is_ipv6() && message.is_secondary();
+        let settled = !(temporary || message.is_tentative() || message.is_dad_failed());
+        Some(AddressRecord { index: message.ifindex(), net, settled })
     };
     Ok(answers.iter().filter_map(read).collect())
 }
@@ -62,7 +67,11 @@ fn append(request: &mut MessageBuilder, index: u32, net: &IpNet) {
     request.append_attr(LOCAL, &octets(address));
 }
 
-pub(crate) fn add(netlink: &Netlink, index: u32, net: &IpNet) -> Result<(), KernelError> {
+pub(crate) fn add(netlink: &Netlink, dev: &IfName, index: u32, net: &IpNet) -> Result<(), KernelError> {
+    if net.addr().is_ipv6() {
+        // Where new links have no IPv6, ours have it all the same.
+        crate::sysctls::write(&format!("net/ipv6/conf/{dev}/disable_ipv6"), 0)?;
+    }
     let mut request = netlink::change(NlMsgType::RTM_NEWADDR, CREATE | REPLACE);
     append(&mut request, index, net);
     request.append_attr(ADDRESS, &octets(net.addr()));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use subm_plan::{HostFacts, LinkFacts};
 use subm_types::{Family, IfName, PerFamily};
 
+use crate::addresses::AddressRecord;
 use crate::kernel::Cache;
 use crate::links::LinkRecord;
 use crate::netlink::Netlink;
@@ -43,12 +44,31 @@ pub(crate) fn gather(cache: &Cache) -> HostFacts {
         default_route: defaults.link,
         tun: cache.tun,
         rp_filter_all: sysctls::read("net/ipv4/conf/all/rp_filter"),
-        preferred_source: defaults.source,
+        preferred_source: settled(defaults.source, cache),
+        ipv6_forwarding: sysctls::read("net/ipv6/conf/all/forwarding"),
     }
 }
 
+/// The sources, but in place of an address that will not stay another one of its link: peers must find it again.
+fn settled(mut sources: PerFamily<IpAddr>, cache: &Cache) -> PerFamily<IpAddr> {
+    let all = || cache.addresses.iter().flatten();
+    let passing =
+        sources.v6.and_then(|source| all().find(|record| record.net.addr() == source && !record.settled));
+    if let Some(passing) = passing {
+        let stays = |record: &&AddressRecord| {
+            let address = record.net.addr();
+            let usable = matches!(address, IpAddr::V6(v6) if !v6.is_unicast_link_local());
+            record.index == passing.index && record.settled && usable
+        };
+        let beside = all().filter(stays).max_by_key(|record| record.net.trunc() == passing.net.trunc());
+        sources.v6 = beside.map(|record| record.net.addr());
+    }
+    sources
+}
+
 fn link_facts(link: &LinkRecord, cache: &Cache) -> LinkFacts {
-    let here = cache.addresses.iter().flatten().filter(|record| record.index == link.index);
+    let here = cache.addresses.iter().flatten();
+    let here = here.filter(|record| record.index == link.index && record.settled);
     LinkFacts {
         index: link.index,
         mtu: link.mtu,
@@ -58,5 +78,6 @@ fn link_facts(link: &LinkRecord, cache: &Cache) -> LinkFacts {
         kind: link.kind.clone(),
         alias: link.alias.clone(),
         rp_filter: link.rp_filter,
+        accept_ra: link.accept_ra,
     }
 }

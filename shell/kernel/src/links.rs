@@ -1,7 +1,7 @@
 //! Links: read all, make, change and remove our own.
 
 use nlink::netlink::attr::get;
-use nlink::netlink::devconf::Ipv4Devconf;
+use nlink::netlink::devconf::{Ipv4Devconf, Ipv6Devconf};
 use nlink::netlink::messages::LinkMessage;
 use nlink::netlink::types::link::IfInfoMsg;
 use nlink::netlink::{AttrIter, FromNetlink, MessageBuilder, NlMsgType};
@@ -77,6 +77,7 @@ pub(crate) struct LinkRecord {
     pub(crate) kind: String,
     pub(crate) data: Vec<u8>,
     pub(crate) rp_filter: Option<u32>,
+    pub(crate) accept_ra: Option<u32>,
 }
 
 /// What a link of ours is, as far as a plan can say it.
@@ -112,6 +113,9 @@ impl LinkRecord {
             kind: info.and_then(|info| info.kind()).unwrap_or_default().to_owned(),
             data: info.and_then(|info| info.data()).unwrap_or_default().to_vec(),
             rp_filter: message.ipv4_devconf(Ipv4Devconf::RpFilter),
+            accept_ra: message
+                .ipv6_devconf(Ipv6Devconf::AcceptRa)
+                .and_then(|value| u32::try_from(value).ok()),
         })
     }
 
@@ -202,7 +206,7 @@ fn decode_vxlan(data: &[u8], links: &[LinkRecord]) -> Decoded {
     }
     found.local = found.local.filter(|local| !local.is_unspecified());
     let over_ipv6 = matches!(found.local, Some(IpAddr::V6(_)));
-    altered |= zero_tx != over_ipv6 || zero_rx != over_ipv6;
+    altered |= zero_tx || zero_rx != over_ipv6;
     Decoded { altered, ..Decoded::of(LinkKind::Vxlan(found)) }
 }
 
@@ -264,6 +268,9 @@ pub(crate) fn create(
     send_new(netlink, scope, (name, link), &links)?;
     let links = list(netlink)?;
     let made = by_name(&links, name).ok_or_else(|| KernelError::NoLink(name.clone()))?;
+    // KERNEL: addresses are tried out before they are used, unless this is off before the link is up; nobody else is
+    // on our links.
+    crate::sysctls::write(&format!("net/ipv6/conf/{name}/accept_dad"), 0)?;
     change(netlink, scope, made, link)
 }
 
@@ -318,8 +325,8 @@ fn append_vxlan(request: &mut MessageBuilder, wanted: &Vxlan, dev: Option<u32>) 
         Some(IpAddr::V4(local)) => request.append_attr(vxlan::LOCAL, &local.octets()),
         Some(IpAddr::V6(local)) => {
             request.append_attr(vxlan::LOCAL6, &local.octets());
-            // COMPAT: peers send UDP checksum zero over IPv6, which is dropped unless it is allowed (RFC 6935).
-            request.append_attr_u8(vxlan::UDP_ZERO_CSUM6_TX, 1);
+            // COMPAT: a peer may send UDP checksum zero, or drop what has it (RFC 6935): we take it and never send it.
+            request.append_attr_u8(vxlan::UDP_ZERO_CSUM6_TX, 0);
             request.append_attr_u8(vxlan::UDP_ZERO_CSUM6_RX, 1);
         }
         None => {}

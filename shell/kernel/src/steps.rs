@@ -55,7 +55,9 @@ impl Kernel {
                 self.cache.links = None;
                 links::delete(&self.netlink, scope, name)
             }
-            Step::AddAddress(dev, net) => self.on(dev, |netlink, index| addresses::add(netlink, index, net)),
+            Step::AddAddress(dev, net) => {
+                self.on(dev, |netlink, index| addresses::add(netlink, dev, index, net))
+            }
             Step::DeleteAddress(dev, net) => {
                 self.off(dev, |netlink, index| addresses::delete(netlink, dev, index, net))
             }

@@ -123,6 +123,7 @@ fn facts(address: &str, cni: &str) -> Result<HostFacts> {
         tun: true,
         rp_filter_all: Some(1),
         preferred_source: PerFamily::of([net.addr()]),
+        ipv6_forwarding: Some(0),
     })
 }
 

@@ -1,8 +1,11 @@
 //! `subctl show connections`.
 
+use std::net::IpAddr;
+
 use anyhow::bail;
 use serde::Serialize;
 use subm_api::{Connection, Gateway};
+use subm_types::Family;
 
 use super::table_of;
 use crate::table::{Column, Table, yes_no};
@@ -40,6 +43,12 @@ pub(super) fn rows(gateways: &[Gateway]) -> anyhow::Result<Vec<Row>> {
 fn row(gateway: &str, connection: &Connection) -> Row {
     let endpoint = &connection.endpoint;
     let published = if connection.using_nat { &endpoint.public_ip } else { &endpoint.private_ip };
+    let family = connection.using_ip.parse::<IpAddr>().ok().map(Family::of);
+    // A remote of both families stands here twice, each time with what is reached that way.
+    let of_family = |net: &&String| {
+        let address = net.split('/').next().and_then(|text| text.parse::<IpAddr>().ok());
+        family.is_none_or(|family| address.map(Family::of) == Some(family))
+    };
     let remote_ip = if connection.using_ip.is_empty() { published } else { &connection.using_ip };
     let average = connection.latency_rtt.as_ref().and_then(|rtt| rtt.average);
     Row {
@@ -48,7 +57,7 @@ fn row(gateway: &str, connection: &Connection) -> Row {
         remote_ip: remote_ip.clone(),
         nat: connection.using_nat,
         cable_driver: endpoint.backend.clone(),
-        subnets: endpoint.subnets.clone(),
+        subnets: endpoint.subnets.iter().filter(of_family).cloned().collect(),
         status: connection.status.as_str().to_owned(),
         status_message: connection.status_message.clone(),
         average_rtt: average.map(|average| average.to_string()),

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use subm_api::endpoint::AddressField;
 use subm_api::{EndpointSpec, Gateway};
+use subm_types::Family;
 
 use super::table_of;
 use crate::table::{Column, Table};
@@ -42,10 +44,16 @@ fn row(side: Side, endpoint: &EndpointSpec) -> Row {
     Row {
         side,
         cluster: endpoint.cluster_id.clone(),
-        endpoint_ip: endpoint.private_ip.clone(),
-        public_ip: endpoint.public_ip.clone(),
+        endpoint_ip: addresses(endpoint, AddressField::Private),
+        public_ip: addresses(endpoint, AddressField::Public),
         cable_driver: endpoint.backend.clone(),
     }
+}
+
+/// The addresses of all families, IPv4 first.
+fn addresses(endpoint: &EndpointSpec, field: AddressField) -> String {
+    let each = Family::ALL.map(|family| endpoint.address(field, family));
+    each.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The ends as upstream's columns.

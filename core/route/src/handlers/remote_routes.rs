@@ -11,15 +11,16 @@ pub(crate) const HANDLER: Handler = Handler { name: "remote-routes", applies: |_
 
 fn plan(now: &Situation<'_>) -> NodePlan {
     let mut plan = NodePlan::default();
-    let Some(gateway) = now.gateway_peer() else { return plan };
-    let v6_here = now.local_families().any(|family| family == Family::V6);
+    let (Some(gateway), Ok(overlay)) = (now.gateway_peer(), &now.overlay) else { return plan };
+    let carried = now.carried_families();
     for dst in &now.networks {
         let family = Family::of_net(dst);
-        if family == Family::V6 && !v6_here {
+        if !carried.contains(&family) {
             continue;
         }
         let mut route = Route::via(IfName::constant(OVERLAY_LINK), gateway.place.address(family));
         route.src = now.cni.get(family).map(|cni| cni.address);
+        route.mtu = overlay.route_mtu(family);
         plan.routes.insert(RouteKey { table: TABLE_REMOTE, dst: *dst, metric: METRIC }, route);
     }
     plan

@@ -12,12 +12,19 @@ pub(crate) const HANDLER: Handler = Handler { name: "sysctls", applies: |_| true
 
 const STRICT: u32 = 1;
 const LOOSE: u32 = 2;
+/// Values of `accept_ra`.
+const UNLESS_FORWARDING: u32 = 1;
+const DESPITE_FORWARDING: u32 = 2;
 
 fn plan(now: &Situation<'_>) -> NodePlan {
     let mut plan = NodePlan::default();
     let mut want = |key, value| plan.sysctls.insert(key, value);
-    for family in now.local_families() {
-        want(SysctlKey::Forwarding(family), 1);
+    let carried = now.carried_families();
+    for family in &carried {
+        want(SysctlKey::Forwarding(*family), 1);
+    }
+    for link in advertised(now) {
+        want(SysctlKey::AcceptRa(link), DESPITE_FORWARDING);
     }
     for link in loosened(now) {
         want(SysctlKey::RpFilter(link), LOOSE);
@@ -26,11 +33,32 @@ fn plan(now: &Situation<'_>) -> NodePlan {
         let overlay = IfName::constant(OVERLAY_LINK);
         want(SysctlKey::RpFilter(overlay.clone()), LOOSE);
         want(SysctlKey::SendRedirects(overlay.clone()), 0);
-        for family in now.local_families() {
+        if carried.contains(&Family::V6) {
+            want(SysctlKey::AcceptRa(overlay.clone()), 0);
+        }
+        for family in carried {
             want(SysctlKey::LinkForwarding(family, overlay.clone()), 1);
         }
     }
     plan
+}
+
+/// Uplinks whose default route or address was advertised by a router, and would go with forwarding, or would have gone
+/// before we changed it.
+fn advertised(now: &Situation<'_>) -> BTreeSet<IfName> {
+    let facts = &now.view.facts;
+    if !now.carried_families().contains(&Family::V6) {
+        return BTreeSet::new();
+    }
+    let internal = now.view.nodes.iter().filter(|node| node.name == now.view.node);
+    let internal = internal.filter_map(|node| facts.link_with(*node.internal_ips.get(Family::V6)?));
+    let uplinks = internal.map(|(name, _)| name).chain(facts.default_route.get(Family::V6));
+    let follows = |link: &IfName| {
+        let follows = facts.links.get(link).and_then(|link| link.accept_ra) == Some(UNLESS_FORWARDING);
+        follows && facts.ipv6_forwarding == Some(0)
+    };
+    let ours = |link: &IfName| now.view.taken_over.contains(&SysctlKey::AcceptRa(link.clone()));
+    uplinks.filter(|link| follows(link) || ours(link)).cloned().collect()
 }
 
 /// Links by which packets from remote clusters arrive and whose check would drop them, or did before we changed it.

@@ -73,6 +73,7 @@ pub fn host(address: &str, cni: &str) -> HostFacts {
         tun: true,
         rp_filter_all: Some(0),
         preferred_source: PerFamily::default(),
+        ipv6_forwarding: Some(0),
     }
 }
 

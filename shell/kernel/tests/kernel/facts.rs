@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
-use std::net::UdpSocket;
+use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
+use std::time::Duration;
 
+use socket2::{Domain, Protocol, Socket, Type};
 use subm_kernel::Kernel;
 use subm_plan::nft::{Elements, ElementsChange, SetName};
 use subm_plan::{NodePlan, Route, Step, World};
@@ -12,7 +14,7 @@ use subm_types::Family;
 use crate::ground::{
     foreign, in_fresh_namespace, key, listing, load, name, net, networks, reach, route, rule, scope, vxlan,
 };
-use crate::places::{CLIENT, ROUTER, Wire};
+use crate::places::{CLIENT, CLIENT6, Place, ROUTER, ROUTER6, Wire};
 
 const MASQUERADE: &str =
     "table ip cni { chain post { type nat hook postrouting priority srcnat; masquerade; } }";
@@ -61,6 +63,62 @@ fn first_nat_binding_wins_for_every_order_of_creation() {
             assert_eq!(wire.seen_source(port).as_deref(), Some("10.2.0.77"), "{order:?}");
         }
     });
+}
+
+#[test]
+fn bindings_of_ipv6_are_as_those_of_ipv4() {
+    in_fresh_namespace(|| {
+        let wire = Wire::new();
+        load("table ip6 cni { chain post { type nat hook postrouting priority srcnat; masquerade; } }");
+        assert_eq!(wire.seen_source6(5001).as_deref(), Some(ROUTER6));
+        load(&chain("accepts", 90, "ip6 daddr fd02::/64 accept"));
+        assert_eq!(wire.seen_source6(5002).as_deref(), Some(ROUTER6));
+        load(&chain("keeps", 95, "ip6 daddr fd02::/64 snat ip6 to ip6 saddr"));
+        assert_eq!(wire.seen_source6(5003).as_deref(), Some(CLIENT6));
+        load(&chain("first", 70, "ip6 daddr fd02::/64 snat ip6 to fd02::77"));
+        assert_eq!(wire.seen_source6(5004).as_deref(), Some("fd02::77"));
+    });
+}
+
+#[test]
+fn forwarding_takes_advertised_routes_away_unless_the_link_follows_all_the_same() {
+    in_fresh_namespace(|| {
+        let router = Place::new();
+        for link in ["keeps", "loses"] {
+            let up = |link: &str| {
+                foreign(&format!(
+                    "echo 0 > /proc/sys/net/ipv6/conf/{link}/accept_dad; ip link set {link} up"
+                ));
+            };
+            let far = format!("of-{link}");
+            router.lay(link, &far);
+            up(link);
+            let name = far.clone();
+            router.run(move || up(&name));
+            while !listing("ip -6 route show default").contains(link) {
+                let name = far.clone();
+                router.run(move || advertise(&name));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        foreign(
+            "echo 2 > /proc/sys/net/ipv6/conf/keeps/accept_ra; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
+        );
+        let left = listing("ip -6 route show default");
+        assert!(left.contains("dev keeps") && !left.contains("dev loses"), "{left}");
+    });
+}
+
+/// Says to everybody on a link that this host is a router (RFC 4861 §4.2).
+fn advertise(link: &str) {
+    const ADVERTISEMENT: [u8; 16] = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    let socket = Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::ICMPV6)).unwrap();
+    let index = nix::net::if_::if_nametoindex(link).unwrap();
+    socket.set_multicast_hops_v6(255).unwrap();
+    socket.set_multicast_if_v6(index).unwrap();
+    let everybody: Ipv6Addr = "ff02::1".parse().unwrap();
+    // A link that has just gone up has no address to send from for a moment.
+    let _sent = socket.send_to(&ADVERTISEMENT, &SocketAddrV6::new(everybody, 0, 0, index).into());
 }
 
 #[test]

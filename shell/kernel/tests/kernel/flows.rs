@@ -10,7 +10,7 @@ use subm_plan::{FlowRule, NodePlan, Step};
 use subm_types::Family;
 
 use crate::ground::{converge, foreign, in_fresh_namespace, load, net, networks, observe, scope};
-use crate::places::{CLIENT, ROUTER, Wire};
+use crate::places::{CLIENT, CLIENT6, ROUTER, ROUTER6, Wire};
 
 fn plan() -> NodePlan {
     let to = Match::Address(Side::Destination, AddressTest::Net(net("10.2.0.0/16")));
@@ -48,6 +48,26 @@ fn running_flow_shows_its_own_source_again() {
 
         assert_eq!(wire.seen_source(5002).as_deref(), Some(CLIENT));
         assert_eq!(converge(&mut kernel, &plan()), []);
+    });
+}
+
+#[test]
+fn running_flow_over_ipv6_shows_its_own_source_again() {
+    in_fresh_namespace(|| {
+        let wire = Wire::new();
+        let mut kernel = Kernel::open().unwrap();
+        load("table ip6 cni { chain post { type nat hook postrouting priority srcnat; masquerade; } }");
+        assert_eq!(wire.seen_source6(5002).as_deref(), Some(ROUTER6));
+        let to = Match::Address(Side::Destination, AddressTest::Net(net("fd02::/64")));
+        let keep = Rule::new([to], Verdict::SnatToSelf(Family::V6), "keep the source");
+        let mut plan = plan();
+        let chains = &mut plan.table.as_mut().unwrap().chains;
+        chains.values_mut().for_each(|chain| chain.rules.push(keep.clone()));
+        plan.flows.insert(FlowRule { from: networks("fd01::/64"), to: networks("fd02::/64") });
+        let steps = converge(&mut kernel, &plan);
+        assert!(matches!(steps.as_slice(), [Step::SetTable(_), Step::ForgetFlow(_)]), "{steps:#?}");
+        assert_eq!(wire.seen_source6(5002).as_deref(), Some(CLIENT6));
+        assert_eq!(converge(&mut kernel, &plan), []);
     });
 }
 

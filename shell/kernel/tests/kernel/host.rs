@@ -36,6 +36,42 @@ fn facts_are_what_the_host_is() {
 }
 
 #[test]
+fn addresses_that_come_and_go_by_themselves_are_no_facts() {
+    in_fresh_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        foreign(
+            "ip link add eth7 type bridge; echo 0 > /proc/sys/net/ipv6/conf/eth7/accept_dad; \
+             echo 2 > /proc/sys/net/ipv6/conf/eth7/use_tempaddr; ip link set eth7 up; \
+             ip address add 2001:db8::5/64 dev eth7 mngtmpaddr; ip -6 route add default via 2001:db8::1",
+        );
+        let taken = listing("ip -6 route get 2001:db8:1::1; ip address show dev eth7 temporary");
+        assert!(taken.contains("temporary") && !taken.contains("src 2001:db8::5 "), "{taken}");
+        let facts = kernel.facts().unwrap();
+        let addresses = &facts.links[&name("eth7")].addresses;
+        assert_eq!(addresses.iter().filter(|net| net.prefix_len() == 64).count(), 2, "{addresses:?}");
+        assert_eq!(facts.preferred_source.v6, Some(ip("2001:db8::5")));
+        foreign("ip link add slow type veth peer name other; ip link set slow up; ip link set other up");
+        foreign("echo 200 > /proc/sys/net/ipv6/conf/slow/dad_transmits; ip address add fd07::1/64 dev slow");
+        assert!(!kernel.facts().unwrap().links[&name("slow")].addresses.contains(&net("fd07::1/64")));
+    });
+}
+
+#[test]
+fn what_router_advertisements_may_do_is_a_fact() {
+    in_fresh_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        foreign("ip link add eth7 type bridge; ip link set eth7 up");
+        let facts = kernel.facts().unwrap();
+        assert_eq!((facts.links[&name("eth7")].accept_ra, facts.ipv6_forwarding), (Some(1), Some(0)));
+        foreign(
+            "echo 2 > /proc/sys/net/ipv6/conf/eth7/accept_ra; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
+        );
+        let facts = kernel.facts().unwrap();
+        assert_eq!((facts.links[&name("eth7")].accept_ra, facts.ipv6_forwarding), (Some(2), Some(1)));
+    });
+}
+
+#[test]
 fn facts_follow_what_happens() {
     in_fresh_namespace(|| {
         let mut kernel = Kernel::open().unwrap();

@@ -19,7 +19,7 @@ use crate::ground::{
 };
 
 const V4: [&str; 3] = ["240.0.0.1/8", "240.0.0.2/8", "10.240.0.1/24"];
-const V6: [&str; 2] = ["fd00:240::1/64", "fd00:240::3/64"];
+const V6: [&str; 3] = ["fd00:240::1/64", "fd00:240::3/64", "fe80::7/64"];
 const REMOTE: [&str; 6] =
     ["10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/15", "10.6.0.0/24", "fd00:2::/48", "fd00:3::/48"];
 
@@ -89,6 +89,7 @@ struct Choice {
     entries: Vec<(usize, u8, u8)>,
     rules: Vec<u32>,
     rp_filter: Option<u32>,
+    accept_ra: Option<u32>,
 }
 
 fn choice() -> impl Strategy<Value = Choice> {
@@ -100,13 +101,15 @@ fn choice() -> impl Strategy<Value = Choice> {
         prop::collection::vec((0..2_usize, 0..3_u8, 1..4_u8), 0..5),
         subsequence(vec![100, 101, 102], 0..=3),
         prop::option::of(0..3_u32),
+        prop::option::of(0..3_u32),
     )
-        .prop_map(|(addresses, routes, entries, rules, rp_filter)| Choice {
+        .prop_map(|(addresses, routes, entries, rules, rp_filter, accept_ra)| Choice {
             addresses,
             routes,
             entries,
             rules,
             rp_filter,
+            accept_ra,
         })
 }
 
@@ -139,7 +142,9 @@ fn plan() -> impl Strategy<Value = NodePlan> {
             if matches!(plan.links[dev].kind, LinkKind::Tun | LinkKind::Veth(_)) {
                 continue;
             }
-            let address = ip(&format!("240.0.0.{}", 50 + last));
+            let address =
+                if hardware == 2 { format!("fd00:240::{last}5") } else { format!("240.0.0.{}", 50 + last) };
+            let address = ip(&address);
             plan.neighbours.retain(|old| old.dev != *dev || old.address != address);
             plan.neighbours.insert(Neighbour { dev: dev.clone(), address, mac: mac(hardware) });
             let LinkKind::Vxlan(kind) = &plan.links[dev].kind else { continue };
@@ -156,11 +161,14 @@ fn plan() -> impl Strategy<Value = NodePlan> {
         let filtered =
             names.first().and_then(|dev| Some((SysctlKey::RpFilter(dev.clone()), choice.rp_filter?)));
         plan.sysctls.extend(filtered);
+        let advertised =
+            names.first().and_then(|dev| Some((SysctlKey::AcceptRa(dev.clone()), choice.accept_ra?)));
+        plan.sysctls.extend(advertised);
         plan
     })
 }
 
-const DAMAGE: [&str; 22] = [
+const DAMAGE: [&str; 27] = [
     "ip link del subm0",
     "ip link del subm1",
     "ip link set subm0 down",
@@ -175,6 +183,11 @@ const DAMAGE: [&str; 22] = [
     "ip route append 10.2.0.0/16 dev subm1 table 101 metric 100 proto 90",
     "ip -6 route append fd00:2::/48 dev subm1 table 101 metric 100 proto 90",
     "ip -6 route replace unreachable fd00:3::/48 table 101 metric 200 proto 90",
+    "ip -6 route flush table 101",
+    "ip -6 address flush dev subm0",
+    "ip -6 address add fd00:240::9/64 dev subm1",
+    "ip -6 neighbour flush dev subm0 nud permanent",
+    "bridge fdb append 00:00:00:00:00:00 dev subm1 dst fd00:9::77 self permanent",
     "ip rule del preference 101",
     "ip rule add preference 5 lookup 101 protocol 90",
     "bridge fdb append 00:00:00:00:00:00 dev subm0 dst 10.0.0.77 self permanent",
