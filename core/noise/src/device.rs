@@ -10,12 +10,12 @@ use subm_types::{CidrSet, Moment, PresharedKey, PrivateKey, PublicKey};
 
 use crate::activity::Bell;
 use crate::cookie::{Issuer, receiver_of_reply};
-use crate::gate::{Load, Sources};
+use crate::gate::{Doors, Load, Sources};
 use crate::handshake::{Identity, Received, receiver_of_response};
 use crate::message::{COOKIE_REPLY, Handshake, INITIATION, Kind, RESPONSE};
 use crate::peer::{Common, Indexes, Occasion, Peer};
 use crate::routes::Routes;
-use crate::table::{Sessions, Table};
+use crate::table::{Path, Sessions, Table};
 use crate::tai64n::Stamps;
 
 /// Both clocks at one moment: the one that never goes back for timers, the wall's for handshakes and status.
@@ -128,6 +128,7 @@ pub struct Device {
     routes: Arc<Routes>,
     issuer: Issuer,
     load: Load,
+    doors: Arc<Doors>,
     sources: Option<Sources>,
     /// The latest moment that a call brought.
     now: Moment,
@@ -150,6 +151,7 @@ impl Device {
             peers: BTreeMap::new(),
             routes: Arc::default(),
             load: Load::default(),
+            doors: Arc::default(),
             sources: None,
             now: Moment::default(),
         }
@@ -345,8 +347,13 @@ impl Device {
         let sessions: Vec<_> = numbered()
             .flat_map(|(number, peer)| peer.sessions().map(move |session| (number, Arc::clone(session))))
             .collect();
+        let paths: Vec<Path> = numbered().map(|(number, peer)| peer.path(number)).collect();
+        let mut endpoints: Vec<SocketAddr> = paths.iter().filter_map(Path::endpoint).collect();
+        endpoints.sort_unstable();
         Table {
-            paths: numbered().map(|(number, peer)| peer.path(number)).collect(),
+            paths,
+            endpoints,
+            doors: Arc::clone(&self.doors),
             routes: Arc::clone(&self.routes),
             sessions: Sessions::new(&sessions),
             bell: Arc::clone(&self.common.bell),

@@ -1,6 +1,7 @@
 //! How many handshakes may cost us a key exchange, in memory that does not grow.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use subm_types::Moment;
@@ -17,6 +18,45 @@ const BUCKETS: usize = 1 << 12;
 /// What one source may send at once under load, and how fast it may go on.
 const BURST: u32 = 5;
 const REFILL: Duration = Duration::from_millis(50);
+
+/// So far apart on average are the handshake messages that the control gets to see at all.
+const HEARING: Duration = Duration::from_millis(1);
+
+/// What lets handshake messages through to the control, of known addresses and of strangers apart: no flood of
+/// strangers drowns a peer, and none of either takes more than some hundredth of a core.
+#[derive(Debug, Default)]
+pub(crate) struct Doors {
+    known: Throttle,
+    strangers: Throttle,
+}
+
+impl Doors {
+    /// Tells whether there is room for one more message; each of `peers` may send one at once.
+    #[inline]
+    pub(crate) fn admit(&self, known: bool, now: Moment, peers: usize) -> bool {
+        let burst = EASE.saturating_add(u32::try_from(peers).unwrap_or(u32::MAX));
+        let throttle = if known { &self.known } else { &self.strangers };
+        throttle.admit(now, HEARING.saturating_mul(burst))
+    }
+}
+
+/// A token bucket that many threads share: when it is full again, in nanoseconds. An empty one is only read.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Throttle(AtomicU64);
+
+impl Throttle {
+    #[inline]
+    fn admit(&self, now: Moment, depth: Duration) -> bool {
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let (now, depth) = (nanos(now.0), nanos(depth));
+        let take = |full_at: u64| {
+            let next = full_at.max(now).saturating_add(nanos(HEARING));
+            (next - now <= depth).then_some(next)
+        };
+        self.0.fetch_update(Relaxed, Relaxed, take).is_ok()
+    }
+}
 
 /// Counts handshake messages by the second.
 #[derive(Debug, Default)]
@@ -85,6 +125,16 @@ mod tests {
         assert!(load.rises(at(10), 3));
         assert!(load.rises(at(1_005), 3), "a new window, but the load has just been");
         assert!(!load.rises(at(1_011), 3));
+    }
+
+    #[test]
+    fn a_flood_of_strangers_gets_its_rate_and_leaves_the_peers_theirs() {
+        let doors = Doors::default();
+        let heard = (0..1_000_000_u64).filter(|round| doors.admit(false, at(round / 500), 3)).count();
+        assert!((2_258..=2_260).contains(&heard), "{heard} of a million in two seconds");
+        assert!((0..259).all(|_| doors.admit(true, at(2_000), 3)));
+        assert!(!doors.admit(true, at(2_000), 3));
+        assert!(doors.admit(true, at(2_001), 3));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use subm_types::{Moment, PublicKey};
 
 use crate::activity::{Activity, Batch, Bell};
+use crate::gate::Doors;
 use crate::routes::Routes;
 use crate::session::Session;
 
@@ -17,6 +18,9 @@ pub struct Table {
     pub(crate) routes: Arc<Routes>,
     pub(crate) sessions: Sessions,
     pub(crate) bell: Arc<Bell>,
+    /// Where the peers are, in order.
+    pub(crate) endpoints: Vec<SocketAddr>,
+    pub(crate) doors: Arc<Doors>,
 }
 
 /// The way to one peer.
@@ -55,6 +59,14 @@ impl Table {
     #[inline]
     pub fn admits(&self, path: &Path, source: IpAddr) -> bool {
         self.routes.find(source) == Some(path.number)
+    }
+
+    /// Tells whether a handshake message is for the control: what comes faster than a control can want is dropped
+    /// here, for the price of a look. Addresses of peers and all others have a rate each.
+    #[inline]
+    pub fn hears(&self, from: SocketAddr, now: Moment) -> bool {
+        let known = self.endpoints.binary_search(&from).is_ok();
+        self.doors.admit(known, now, self.paths.len())
     }
 
     /// All peers, by key.

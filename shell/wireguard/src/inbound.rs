@@ -180,8 +180,10 @@ fn open_message(mut opening: Opening<'_>, buffer: &mut [u8], message: &Message) 
         let range = at..(at + message.segment).min(message.range.end);
         at = range.end;
         match Kind::of(&buffer[range.clone()]) {
-            None => {}
-            Some(Kind::Handshake(_)) => opening.shared.mailbox.put(from, &buffer[range]),
+            Some(Kind::Handshake(_)) if opening.table.hears(from, now) => {
+                opening.shared.mailbox.put(from, &buffer[range]);
+            }
+            None | Some(Kind::Handshake(_)) => {}
             Some(Kind::Data { receiver: index, counter }) => {
                 run = Run::of(run, index, &opening, from);
                 if let Some(run) = &mut run {

@@ -84,3 +84,12 @@ fn a_source_that_is_not_the_peers_is_not_admitted() {
     assert!(table.admits(one, host(1)) && table.admits(two, host(2)));
     assert!(!table.admits(one, host(2)) && !table.admits(one, host(0)) && !table.admits(one, host(7)));
 }
+
+#[test]
+fn a_flood_of_strangers_does_not_keep_a_peer_from_being_heard() {
+    let world = World::connected();
+    let table = &world.nodes[1].table;
+    let heard = (0..10_000).filter(|_| table.hears(address(9), world.now)).count();
+    assert!(heard < 300, "{heard} at once");
+    assert!(table.hears(address(0), world.now));
+}
