@@ -3,6 +3,7 @@
 mod addresses;
 mod place;
 mod spec;
+mod uplink;
 mod value;
 
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use subm_types::{Family, PerFamily};
 pub(crate) use addresses::{addresses, everything, shown};
 pub(crate) use place::{Path, Target};
 pub(crate) use spec::{ClusterName, ClusterSpec, HubPlace, Spec};
+pub(crate) use uplink::{Loss, Nat, NatBox, Rate, Uplink};
 pub(crate) use value::{Clusters, Families, Gateways, LinkMtu, Pods, Workers};
 
 /// Names of clusters in the order in which they are given out.
@@ -39,6 +41,7 @@ pub(crate) struct Cluster {
     pub(crate) families: Families,
     /// Of its nodes' network, and of pods.
     pub(crate) mtu: u32,
+    pub(crate) uplink: Uplink,
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -113,6 +116,7 @@ impl Cluster {
             number,
             families: spec.families,
             mtu: spec.mtu.0,
+            uplink: spec.uplink.clone(),
             nodes: Vec::new(),
         };
         let node = |(role, index)| Node { gateway: index < count, ..Node::new(&cluster, role, index, pods) };
@@ -123,6 +127,17 @@ impl Cluster {
     /// The namespace of its router.
     pub(crate) fn router_name(&self) -> String {
         format!("{}-router", self.name)
+    }
+
+    /// The namespace of the outer one of two NATs in a row.
+    pub(crate) fn carrier_name(&self) -> String {
+        format!("{}-carrier", self.name)
+    }
+
+    /// The address that a NAT gives to all that leaves the cluster.
+    pub(crate) fn public(&self) -> Option<IpAddr> {
+        let outside = addresses(self.router_outside());
+        if self.uplink.nat.0.is_empty() { None } else { outside.v4 }
     }
 
     pub(crate) fn all_pods(&self) -> impl Iterator<Item = (&Node, &Pod)> {

@@ -1,13 +1,14 @@
 //! The hosts of the playground and the wires between them, before any cluster runs on them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use anyhow::Context;
 use ipnet::IpNet;
-use subm_lab::{Host, LabError, Veth};
+use subm_lab::{Host, Impairment, LabError, SourcePort, Transport, Veth};
 use subm_types::PerFamily;
 
-use crate::topology::{Cluster, HUB_HOST, Node, Pod, Topology, everything};
+use crate::topology::{Cluster, HUB_HOST, Loss, NatBox, Node, Pod, Rate, Topology, addresses, everything};
 
 /// The uplink of every host.
 pub(crate) const UPLINK: &str = "eth0";
@@ -15,6 +16,8 @@ pub(crate) const UPLINK: &str = "eth0";
 pub(crate) const SWITCH: &str = "lan0";
 /// The link of a router to the WAN.
 pub(crate) const OUTSIDE: &str = "wan0";
+/// The link of an outer NAT to the inner one.
+const INSIDE: &str = "lan0";
 /// The host that stands for everything between the clusters.
 pub(crate) const WAN: &str = "wan";
 /// The MTU of the WAN beside the clusters' uplinks.
@@ -86,21 +89,74 @@ impl World {
         Ok(())
     }
 
-    /// Lays the wire between a router and the WAN. The WAN knows nodes by their own addresses; pods and services are
-    /// known to nobody outside.
-    async fn lay_uplink(&self, cluster: &Cluster, router: &Host, wan: &Host) -> Result<(), LabError> {
+    /// Lays the wire between a cluster and the WAN, with the boxes on it. The WAN knows nodes by their own addresses,
+    /// unless a NAT hides them; pods and services are known to nobody outside.
+    async fn lay_uplink(&mut self, cluster: &Cluster, router: &Host, wan: &Host) -> Result<(), LabError> {
+        let (mtu, boxes) = (cluster.uplink.mtu.0, &cluster.uplink.nat.0);
+        let outermost = if boxes.len() > 1 {
+            let carrier = self.add(&cluster.carrier_name()).await?;
+            carrier.forward_packets()?;
+            let (inner, outer) = cluster.carrier();
+            Veth { here: (router, OUTSIDE), there: (&carrier, INSIDE), mtu }.lay().await?;
+            give(router, OUTSIDE, inner).await?;
+            give(&carrier, INSIDE, outer).await?;
+            route_by(router, outer).await?;
+            route_lan(&carrier, cluster, inner).await?;
+            carrier
+        } else {
+            router.clone()
+        };
         let port = port(&cluster.name);
-        Veth { here: (router, OUTSIDE), there: (wan, &port), mtu: ETHERNET }.lay().await?;
-        give(router, OUTSIDE, cluster.router_outside()).await?;
+        let wire = Veth { here: (&outermost, OUTSIDE), there: (wan, &port), mtu };
+        wire.lay().await?;
+        if cluster.uplink.loss != Loss::default() || cluster.uplink.rate != Rate::default() {
+            let (Loss(lost_of_100_000), Rate(bits_per_second)) = (cluster.uplink.loss, cluster.uplink.rate);
+            wire.impair(&Impairment { lost_of_100_000, bits_per_second }).await?;
+        }
+        give(&outermost, OUTSIDE, cluster.router_outside()).await?;
         give(wan, &port, cluster.wan_end()).await?;
-        route_by(router, cluster.wan_end()).await?;
-        for (family, net) in cluster.lan().iter() {
-            if let Some(via) = cluster.router_outside().get(family) {
-                wan.add_route(*net, via.addr()).await?;
+        route_by(&outermost, cluster.wan_end()).await?;
+        match &boxes[..] {
+            [] => route_lan(wan, cluster, cluster.router_outside()).await,
+            [only] => translate(&outermost, *only, gateway(cluster)).await,
+            [inner, outer, ..] => {
+                translate(router, *inner, gateway(cluster)).await?;
+                translate(&outermost, *outer, addresses(cluster.carrier().0).v4).await
             }
         }
-        Ok(())
     }
+}
+
+/// Where the port of cables leads to.
+fn gateway(cluster: &Cluster) -> Option<IpAddr> {
+    cluster.nodes.first().and_then(|node| node.addresses().v4)
+}
+
+/// The port of cables, on gateways and on NATs that forward it.
+pub(crate) const CABLE_PORT: u16 = 4500;
+
+async fn translate(host: &Host, kind: NatBox, inside: Option<IpAddr>) -> Result<(), LabError> {
+    let port = match kind {
+        NatBox::Masquerade | NatBox::Forward => SourcePort::Kept,
+        NatBox::MasqueradeRandom => SourcePort::Random,
+    };
+    host.masquerade(OUTSIDE, port).await?;
+    match (kind, inside) {
+        (NatBox::Forward, Some(inside)) => {
+            host.forward_port(OUTSIDE, (Transport::Udp, CABLE_PORT), (inside, CABLE_PORT).into()).await
+        }
+        (NatBox::Forward | NatBox::Masquerade | NatBox::MasqueradeRandom, _) => Ok(()),
+    }
+}
+
+/// Teaches a host the way to a cluster's nodes.
+async fn route_lan(host: &Host, cluster: &Cluster, by: PerFamily<IpNet>) -> Result<(), LabError> {
+    for (family, net) in cluster.lan().iter() {
+        if let Some(via) = by.get(family) {
+            host.add_route(*net, via.addr()).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Nodes check sources strictly, as many distributions have it, and let packets pass.

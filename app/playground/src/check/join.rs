@@ -147,7 +147,8 @@ fn plan(context: &Context<'_>, family: Family) -> anyhow::Result<NodePlan> {
             continue;
         }
         let gateway = active_gateway(context, &cluster.name, family)?;
-        plan.fdb.insert(FdbEntry { dev: name.clone(), mac: MacAddress::ZERO, dst: gateway, port: None });
+        let dst = cluster.public().unwrap_or(gateway);
+        plan.fdb.insert(FdbEntry { dev: name.clone(), mac: MacAddress::ZERO, dst, port: None });
         for dst in [of(cluster.pods(), family)?, of(cluster.services(), family)?] {
             let inner = CableVtep::of(gateway).address();
             let route = Route { src: Some(pod), ..Route::via(name.clone(), inner) };

@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::topology::{
-    CLUSTERS, ClusterName, ClusterSpec, Clusters, Families, Gateways, HubPlace, LinkMtu, Pods, Spec, Workers,
+    CLUSTERS, ClusterName, ClusterSpec, Clusters, Families, Gateways, HubPlace, LinkMtu, Loss, Nat, Pods,
+    Rate, Spec, Workers,
 };
 
 /// The shape of a playground; without a flag, as is said in brackets. A value for each cluster may be followed by
@@ -37,13 +38,38 @@ pub(super) struct ShapeArgs {
     /// MTU of the nodes' network, from 1280 [default: 1500]
     #[arg(long, value_name = "BYTES[,CLUSTER=…]")]
     mtu: Option<PerCluster<LinkMtu>>,
+    /// MTU of the wire between a cluster and the others, from 1280 [default: 1500]
+    #[arg(long, value_name = "BYTES[,CLUSTER=…]")]
+    uplink_mtu: Option<PerCluster<LinkMtu>>,
+    /// Packets that this wire loses, in each direction [default: 0%]
+    #[arg(long, value_name = "PERCENT[,CLUSTER=…]")]
+    loss: Option<PerCluster<Loss>>,
+    /// What this wire lets through, in each direction, such as 100mbit [default: unlimited]
+    #[arg(long, value_name = "RATE[,CLUSTER=…]")]
+    rate: Option<PerCluster<Rate>>,
+    /// NAT on this wire, from the cluster outwards: none, masquerade, masquerade-random, forward, or two with + between
+    /// [default: none]
+    #[arg(long, value_name = "NAT[,CLUSTER=…]")]
+    nat: Option<PerCluster<Nat>>,
     /// Where the hub is: apart, or a node such as east/gateway [default: apart]
     #[arg(long, value_name = "PLACE")]
     hub: Option<HubPlace>,
 }
 
 /// Every flag that a file says as well.
-const SHAPE: [&str; 7] = ["clusters", "gateways", "workers", "pods", "families", "mtu", "hub"];
+const SHAPE: [&str; 11] = [
+    "clusters",
+    "gateways",
+    "workers",
+    "pods",
+    "families",
+    "mtu",
+    "uplink_mtu",
+    "loss",
+    "rate",
+    "nat",
+    "hub",
+];
 
 impl ShapeArgs {
     /// What is asked for.
@@ -67,6 +93,10 @@ impl ShapeArgs {
         set("pods", self.pods, &mut clusters, |cluster| &mut cluster.pods)?;
         set("families", self.families, &mut clusters, |cluster| &mut cluster.families)?;
         set("mtu", self.mtu, &mut clusters, |cluster| &mut cluster.mtu)?;
+        set("uplink-mtu", self.uplink_mtu, &mut clusters, |cluster| &mut cluster.uplink.mtu)?;
+        set("loss", self.loss, &mut clusters, |cluster| &mut cluster.uplink.loss)?;
+        set("rate", self.rate, &mut clusters, |cluster| &mut cluster.uplink.rate)?;
+        set("nat", self.nat, &mut clusters, |cluster| &mut cluster.uplink.nat)?;
         Ok(Spec { hub: self.hub.unwrap_or_default(), clusters })
     }
 }
@@ -174,12 +204,17 @@ mod tests {
     #[test]
     fn flags_say_what_a_file_says() {
         let words = "--clusters east,north --families dual,north=ipv6 --gateways 2 --workers 0,east=3 --mtu 9000 \
-                     --hub east/worker-2";
+                     --uplink-mtu 1280,east=9000 --loss east=0.5% --rate 100mbit --hub east/worker-2";
         let file = "
 hub: east/worker-2
 clusters:
-  - {name: east, families: dual, gateways: 2, workers: 3, mtu: 9000}
-  - {name: north, families: ipv6, gateways: 2, workers: 0, mtu: 9000}
+  - name: east
+    families: dual
+    gateways: 2
+    workers: 3
+    mtu: 9000
+    uplink: {mtu: 9000, loss: 0.5%, rate: 100mbit}
+  - {name: north, families: ipv6, gateways: 2, workers: 0, mtu: 9000, uplink: {mtu: 1280, rate: 100mbit}}
 ";
         assert_eq!(spec(words).unwrap(), serde_saphyr::from_str(file).unwrap());
     }
@@ -194,6 +229,15 @@ clusters:
             ("--pods 2,3", r#""3" comes after another value for the same: leave one of them out"#),
             ("--pods 2,north=3", r#"--pods names the cluster "north", but there are east, west"#),
             ("--clusters Hub,east", "cluster id \"Hub\" must have 1 to 63 lower-case letters"),
+            ("--loss 5", "\"5\" is no loss: write a percentage such as 5%"),
+            ("--rate fast", "\"fast\" is no rate: write one such as 100mbit"),
+            (
+                "--nat masquerade",
+                "has the NAT masquerade in front of its gateway, through which no cable comes in yet",
+            ),
+            ("--nat forward --families dual", "has a NAT in front of IPv6 nodes"),
+            ("--nat forward --gateways 2", "has a NAT in front of several gateway nodes"),
+            ("--nat east=forward --hub east/gateway", "it is behind a NAT, where nobody reaches it"),
             ("--hub attic", "write apart, or a node such as east/gateway"),
             ("--topology a --pods 1", "cannot be used with"),
             ("--topology /no/such/file", "the topology /no/such/file: No such file or directory"),
@@ -231,6 +275,11 @@ clusters:
             ("clusters:\n- name: east\n  name: west\n", "line 3 column 3", "duplicate"),
             ("clusters:\n- name: wan\n", "line 2 column 9", "choose up to 15 letters and digits"),
             ("clusters: 2\n", "line 1 column 11", "sequence"),
+            (
+                "clusters:\n- name: east\n  uplink: {loss: 5}\n",
+                "line 3 column 18",
+                "write a percentage such as 5%",
+            ),
             ("hub: attic\n", "line 1 column 6", "write apart, or a node"),
         ] {
             let wrong = wrong(text);
@@ -240,7 +289,9 @@ clusters:
 
     #[test]
     fn what_is_printed_can_be_read_again() {
-        let spec = spec("--clusters 3 --families dual,west=ipv4").unwrap();
+        let spec =
+            spec("--clusters 3 --families dual,west=ipv4 --nat west=forward+forward --loss 1% --rate 1gbit")
+                .unwrap();
         let text = serde_saphyr::to_string(&spec).unwrap();
         assert_eq!(serde_saphyr::from_str::<Spec>(&text).unwrap(), spec, "{text}");
         let json = serde_json::to_string(&spec).unwrap();

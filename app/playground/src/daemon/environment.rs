@@ -54,9 +54,11 @@ pub(super) fn of(
 }
 
 fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let public = cluster.public().map(|address| format!("ipv4:{address}")).unwrap_or_default();
     Ok(vec![
         ("SUBMARINER_CABLEDRIVER", settings.cable_driver.clone()),
-        ("SUBMARINER_NATENABLED", "false".to_owned()),
+        ("SUBMARINER_NATENABLED", cluster.public().is_some().to_string()),
+        ("SUBMARINER_PUBLICIP", public),
         ("SUBMARINER_BROKER", "k8s".to_owned()),
         ("SUBMARINER_METRICSPORT", Kind::Gateway.admin_port().to_string()),
         ("SUBMARINER_HALT_ON_CERT_ERROR", "true".to_owned()),

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | hub | 172.30.0.2 | fd00:172:30::2 |
 //! | uplink of cluster N | 172.30.N.0/24 | fd00:172:30:N::/64 |
+//! | between two NATs of cluster N | 172.29.N.0/24 | fd00:172:29:N::/64 |
 //! | nodes | 172.31.N.0/24 | fd00:172:31:N::/64 |
 //! | pods | 10.N.0.0/16 | fd00:10:N::/48 |
 //! | services | 100.(64+N).0.0/16 | fd00:100:N::/112 |
@@ -109,10 +110,21 @@ impl Cluster {
         self.place(FIRST_NODE + index)
     }
 
-    /// Its end of its uplink.
+    /// Its end of its uplink: its router's, or that of the outer one of two NATs.
     pub(crate) fn router_outside(&self) -> PerFamily<IpNet> {
         let (v4, v6) = outside(self.number, 2);
         self.families.pick(v4, v6)
+    }
+
+    /// Between two NATs in a row: the end of the inner one and that of the outer one.
+    pub(crate) fn carrier(&self) -> (PerFamily<IpNet>, PerFamily<IpNet>) {
+        let end = |host: u8| {
+            self.families.pick(
+                v4([172, 29, self.number, host], 24),
+                v6([0xfd00, 0x172, 0x29, u16::from(self.number), 0, 0, 0, digits(host)], 64),
+            )
+        };
+        (end(2), end(1))
     }
 
     /// The WAN's end of its uplink.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use subm_types::ClusterId;
 
+use super::uplink::{Nat, NatBox, Uplink};
 use super::value::{Count, Families, Gateways, LinkMtu, Pods, Workers, text};
 
 /// A whole playground. Addresses follow from it.
@@ -34,6 +35,8 @@ pub(crate) struct ClusterSpec {
     /// Of its nodes' network, and of pods.
     #[serde(default = "ethernet")]
     pub(crate) mtu: LinkMtu,
+    #[serde(default)]
+    pub(crate) uplink: Uplink,
 }
 
 const fn one() -> Gateways {
@@ -61,6 +64,29 @@ impl ClusterSpec {
             workers: one_worker(),
             pods: two(),
             mtu: ethernet(),
+            uplink: Uplink::default(),
+        }
+    }
+}
+
+impl ClusterSpec {
+    /// Whether a cable can come in through the boxes.
+    fn check_nat(&self) -> Result<(), Impossible> {
+        let (name, boxes) = (self.name.as_str().to_owned(), &self.uplink.nat.0);
+        if boxes.is_empty() {
+            return Ok(());
+        }
+        if boxes.iter().any(|kind| *kind != NatBox::Forward) {
+            return Err(Impossible::NoWayIn(name, self.uplink.nat.clone()));
+        }
+        if self.gateways.0 > 1 {
+            return Err(Impossible::ForwardedToOne(name, "several gateway nodes", "let it have one"));
+        }
+        match self.families {
+            Families::Ipv4 => Ok(()),
+            Families::Ipv6 | Families::Dual => {
+                Err(Impossible::ForwardedToOne(name, "IPv6 nodes", "let its families be ipv4"))
+            }
         }
     }
 }
@@ -157,6 +183,17 @@ pub(crate) enum Impossible {
     NoFamily(String, Families, String, Families),
     #[error("the hub cannot be on {0}: there are the nodes {1}")]
     NoSuchNode(String, String),
+    #[error("the hub cannot be on {0}: it is behind a NAT, where nobody reaches it; let it be apart")]
+    HubBehindNat(String),
+    #[error(
+        "the cluster {0} has the NAT {1} in front of its gateway, through which no cable comes in yet: \
+         write forward for each of its boxes, or none"
+    )]
+    NoWayIn(String, Nat),
+    #[error(
+        "the cluster {0} has a NAT in front of {1}: a forwarded port leads to one gateway over IPv4 only; {2}"
+    )]
+    ForwardedToOne(String, &'static str, &'static str),
 }
 
 /// How many clusters there are numbers for.
@@ -172,6 +209,7 @@ impl Spec {
             for other in &self.clusters[index + 1..] {
                 compatible(one, other)?;
             }
+            one.check_nat()?;
         }
         self.check_hub()
     }
@@ -181,7 +219,11 @@ impl Spec {
         let topology = super::Topology::new(self);
         let nodes = || topology.nodes().map(|(cluster, node)| format!("{}/{}", cluster.name, node.role));
         if nodes().any(|node| node == format!("{cluster}/{role}")) {
-            return Ok(());
+            let own = topology.cluster(cluster);
+            return match own.and_then(super::Cluster::public) {
+                Some(_) => Err(Impossible::HubBehindNat(self.hub.to_string())),
+                None => Ok(()),
+            };
         }
         Err(Impossible::NoSuchNode(self.hub.to_string(), nodes().collect::<Vec<_>>().join(", ")))
     }
