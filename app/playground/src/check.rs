@@ -6,6 +6,7 @@ mod drift;
 mod input;
 mod join;
 mod leak;
+mod links;
 mod member;
 mod nodes;
 mod outage;
@@ -51,6 +52,7 @@ const SUBJECTS: &[Subject] = &[
     pods::checks,
     nodes::checks,
     services::checks,
+    links::checks,
     payload::checks,
     join::checks,
     input::checks,

@@ -78,6 +78,12 @@ struct UpArgs {
     /// What carries packets between the gateways [default: vxlan]
     #[arg(long, value_name = "DRIVER")]
     cable_driver: Option<String>,
+    #[command(flatten)]
+    build: BuildArgs,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+struct BuildArgs {
     /// The program with the daemons; without it the one beside subctl
     #[arg(long, value_name = "PATH")]
     submariner: Option<PathBuf>,
@@ -99,8 +105,12 @@ struct CheckArgs {
     /// As a table or as JSON
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// What carries packets between the gateways: one or several, or all that there are, each in a playground of its
+    /// own [default: vxlan]
+    #[arg(long, value_name = "DRIVERS", value_delimiter = ',')]
+    cable_driver: Vec<String>,
     #[command(flatten)]
-    up: UpArgs,
+    up: BuildArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -174,12 +184,17 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn settings(name: &str, up: UpArgs, lifetime: Lifetime) -> anyhow::Result<Settings> {
+fn settings(
+    name: &str,
+    cable_driver: Option<String>,
+    up: BuildArgs,
+    lifetime: Lifetime,
+) -> anyhow::Result<Settings> {
     if let Some(obstacle) = capability::obstacle() {
         bail!(obstacle);
     }
-    let drivers: Vec<String> = subm_cable::CABLES.iter().map(|cable| cable.backend().to_string()).collect();
-    let cable_driver = up.cable_driver.unwrap_or_else(|| "vxlan".to_owned());
+    let drivers = drivers();
+    let cable_driver = cable_driver.unwrap_or_else(|| "vxlan".to_owned());
     if !drivers.contains(&cable_driver) {
         let wrong =
             anyhow!("there is no cable driver {cable_driver:?} here: choose from {}", drivers.join(", "));
@@ -205,6 +220,11 @@ fn topology_text(name: &str, shape: ShapeArgs) -> anyhow::Result<String> {
     serde_saphyr::to_string(&spec).context("the topology as YAML")
 }
 
+/// Every cable driver that there is.
+fn drivers() -> Vec<String> {
+    subm_cable::CABLES.iter().map(|cable| cable.backend().to_string()).collect()
+}
+
 /// What a person types before the command for the playground of this name.
 fn typed(name: &str) -> String {
     match name {
@@ -218,7 +238,7 @@ fn bring_up(name: &str, up: UpArgs) -> anyhow::Result<()> {
     if Client::connect(name)?.is_some() {
         bail!("a playground is running already: see `{subctl} status`, end it with `{subctl} down`");
     }
-    let settings = settings(name, up, Lifetime::Detached)?;
+    let settings = settings(name, up.cable_driver, up.build, Lifetime::Detached)?;
     let mut client = supervisor::start(&settings, tell)?;
     print(&exec::status(&mut client)?.tables())?;
     print(&format!(
@@ -270,36 +290,19 @@ fn logs(name: &str, path: &Path, follow: bool) -> anyhow::Result<()> {
 
 fn check(name: &str, check: CheckArgs) -> anyhow::Result<ExitCode> {
     let running = Client::connect(name)?;
-    let own = running.is_none();
-    if !own && check.up != UpArgs::default() {
+    if running.is_some() && (check.up != BuildArgs::default() || !check.cable_driver.is_empty()) {
         bail!(
             "a playground is running already and is what gets checked: leave out what says how to bring one up, or end it \
              with `{} down`",
             typed(name)
         );
     }
-    let mut client = if let Some(client) = running {
-        client
-    } else {
-        // A name of its own, so that two checks at one time do not meet.
-        let name = format!("check-{}", std::process::id());
-        supervisor::start(&settings(&name, check.up, Lifetime::OfParent)?, tell)?
-    };
     let mut verdicts = Verdicts::default();
-    let mut each = |reply: Reply| match (reply, check.output) {
-        (Reply::Checked(outcome), Output::Table) => {
-            let _nobody_reads = print(&format!("{}\n", outcome.line(std::io::stdout().is_terminal())));
-            verdicts.add(outcome);
-        }
-        (Reply::Checked(outcome), Output::Json) => verdicts.add(outcome),
-        (Reply::Progress(_) | Reply::Status(_) | Reply::Done | Reply::Failed(_), _) => {}
-    };
-    let asked = client.ask(&Request::Check { only: check.only.clone() }, &mut each);
-    if own {
-        // The playground of a check ends with this process; this waits until nothing of it is left.
-        let _ends_anyway = supervisor::stop(&mut client);
+    if let Some(mut client) = running {
+        ask(&mut client, &check, "", &mut verdicts)?;
+    } else {
+        check_own(&check, &mut verdicts)?;
     }
-    asked?;
     if let (Some(only), []) = (&check.only, verdicts.outcomes()) {
         bail!("no check has {only:?} in its name: without --only all names are shown");
     }
@@ -310,6 +313,43 @@ fn check(name: &str, check: CheckArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if verdicts.all_passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks a playground for each driver that was asked for, one after the other: two at once would disturb each other.
+fn check_own(check: &CheckArgs, verdicts: &mut Verdicts) -> anyhow::Result<()> {
+    let wanted = match &check.cable_driver[..] {
+        [] => vec!["vxlan".to_owned()],
+        [all] if all == "all" => drivers(),
+        some => some.to_vec(),
+    };
+    // A name of its own, so that two checks at one time do not meet.
+    let name = format!("check-{}", std::process::id());
+    let build = |driver: &String| settings(&name, Some(driver.clone()), check.up.clone(), Lifetime::OfParent);
+    let settings = wanted.iter().map(build).collect::<anyhow::Result<Vec<_>>>()?;
+    for settings in &settings {
+        let prefix = if wanted.len() > 1 { format!("{}/", settings.cable_driver) } else { String::new() };
+        let mut client = supervisor::start(settings, tell)?;
+        let asked = ask(&mut client, check, &prefix, verdicts);
+        // The playground of a check ends with this process; this waits until nothing of it is left.
+        let _ends_anyway = supervisor::stop(&mut client);
+        asked?;
+    }
+    Ok(())
+}
+
+/// Has the checks run, shows what comes of each and collects it.
+fn ask(client: &mut Client, check: &CheckArgs, prefix: &str, verdicts: &mut Verdicts) -> anyhow::Result<()> {
+    let each = |reply: Reply| match reply {
+        Reply::Checked(outcome) => {
+            let outcome = Outcome { name: format!("{prefix}{}", outcome.name), ..outcome };
+            if check.output == Output::Table {
+                let _nobody_reads = print(&format!("{}\n", outcome.line(std::io::stdout().is_terminal())));
+            }
+            verdicts.add(outcome);
+        }
+        Reply::Progress(_) | Reply::Status(_) | Reply::Done | Reply::Failed(_) => {}
+    };
+    client.ask(&Request::Check { only: check.only.clone() }, each).map(drop)
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

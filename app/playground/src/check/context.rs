@@ -5,9 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use subm_cable::CABLES;
 use subm_lab::{ECHO_PORT, Host};
 use subm_types::{Family, PerFamily};
 use tokio::runtime::Runtime;
+
+use super::outcome::Skip;
 
 use crate::daemon::Daemon;
 use crate::init::Playground;
@@ -129,6 +132,37 @@ impl<'a> Context<'a> {
         let all = &self.topology().clusters;
         let others = |one| all.iter().filter(move |other| *other != one).map(move |other| (one, other));
         all.iter().flat_map(others).collect()
+    }
+
+    /// Whether the data path lives in the gateway's process, so that a kill interrupts it.
+    pub(super) fn interrupted_by_kill(&self) -> bool {
+        self.playground.settings.cable_driver == "wireguard"
+    }
+
+    /// Whether others on the way cannot read what the cables carry.
+    pub(super) fn encrypts(&self) -> bool {
+        let name = &self.playground.settings.cable_driver;
+        CABLES.iter().any(|cable| cable.backend().to_string() == *name && cable.encrypts())
+    }
+
+    /// Fails with a reason to skip what counts losses, where some wire loses packets on purpose.
+    pub(super) fn must_be_lossless(&self) -> anyhow::Result<()> {
+        let lossy = |cluster: &&Cluster| cluster.uplink.loss.0 > 0;
+        match self.topology().clusters.iter().find(lossy) {
+            Some(cluster) => {
+                let why = format!("the uplink of {} loses {} on purpose", cluster.name, cluster.uplink.loss);
+                Err(Skip(why).into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Does something that needs every packet; where packets are lost on purpose, until it works.
+    pub(super) fn again_if_lossy<T>(&self, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        match self.must_be_lossless() {
+            Ok(()) => attempt(),
+            Err(_) => until_ok(PATIENCE, attempt).map(|(value, _)| value),
+        }
     }
 
     /// Every way between two clusters.

@@ -7,7 +7,7 @@ use subm_lab::traffic::{PingRun, StreamRun};
 
 use super::Check;
 use super::context::{Context, PATIENCE, echo, until_ok};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Kind};
 
 pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
     let one = |daemon: &Daemon| {
@@ -24,6 +24,7 @@ pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
 /// Kills daemons under a ping at 100/s and a TCP stream in each direction, and waits until they work again.
 fn killed(context: &Context<'_>, daemons: &[&Daemon]) -> anyhow::Result<String> {
     const BEFORE: Duration = Duration::from_millis(200);
+    context.must_be_lossless()?;
     let mut pings = Vec::new();
     let mut streams = Vec::new();
     for lane in context.lanes() {
@@ -45,11 +46,12 @@ fn killed(context: &Context<'_>, daemons: &[&Daemon]) -> anyhow::Result<String> 
     });
     std::thread::sleep(BEFORE);
     let (mut sent, mut lost, mut bytes) = (0, 0, 0);
-    let mut stall = Duration::ZERO;
+    let (mut stall, mut gap) = (Duration::ZERO, Duration::ZERO);
     for ping in pings {
         let report = ping.stop()?;
         sent += report.sent;
         lost += report.sent - report.received;
+        gap = gap.max(report.longest_gap);
     }
     for stream in streams {
         let report = stream.stop()?;
@@ -60,11 +62,16 @@ fn killed(context: &Context<'_>, daemons: &[&Daemon]) -> anyhow::Result<String> 
         stall = stall.max(report.longest_stall);
     }
     let ((), ready) = back?;
-    if lost > 0 {
-        bail!("{lost} of {sent} packets were lost");
-    }
+    let carries = |daemon: &&Daemon| daemon.kind == Kind::Gateway && context.interrupted_by_kill();
+    let lost = match lost {
+        0 => format!("0 of {sent} packets lost"),
+        _ if daemons.iter().any(carries) => {
+            format!("gap of {} ms ({lost} of {sent} packets lost)", gap.as_millis())
+        }
+        _ => bail!("{lost} of {sent} packets were lost"),
+    };
     Ok(format!(
-        "0 of {sent} packets lost, 0 resets in {} MiB (longest stall {} ms), ready after {:.2} s",
+        "{lost}, 0 resets in {} MiB (longest stall {} ms), ready after {:.2} s",
         bytes >> 20,
         stall.as_millis(),
         ready.as_secs_f64()

@@ -67,6 +67,7 @@ fn foreign_write(context: &Context<'_>) -> anyhow::Result<String> {
 /// A member publishes something that cannot be used: a gateway says so in a condition of its Gateway, with
 /// these words, and packets between the others go on.
 fn told(context: &Context<'_>, id: &str, networks: &[&str], words: &[&str]) -> anyhow::Result<String> {
+    context.must_be_lossless()?;
     let mut pings = Vec::new();
     let mut streams = Vec::new();
     for lane in context.lanes() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::bail;
 use ipnet::IpNet;
 use subm_lab::traffic::{self, PingRun};
-use subm_lab::{Sighting, Suspect, Watch};
+use subm_lab::{Search, SearchReport, Sighting, Suspect, Watch, payload_pattern};
 use subm_plan::{NodePlan, Scope, Step};
 use subm_types::PerFamily;
 
@@ -61,6 +61,36 @@ fn delete(context: &Context<'_>, steps: fn(&Scope, &NodePlan) -> Vec<Step>) -> a
 /// What a cluster's pods and services have.
 fn inside(cluster: &Cluster) -> Vec<IpNet> {
     [cluster.pods(), cluster.services()].iter().flat_map(PerFamily::iter).map(|(_, net)| *net).collect()
+}
+
+/// Looks for payloads in what leaves every cluster.
+fn search(context: &Context<'_>) -> anyhow::Result<Vec<Search>> {
+    let start = |cluster: &Cluster| -> anyhow::Result<Search> {
+        let outermost =
+            if cluster.uplink.nat.0.len() > 1 { cluster.carrier_name() } else { cluster.router_name() };
+        Ok(context.block_on(Search::start(context.host(&outermost)?, OUTSIDE, &payload_pattern()))?)
+    };
+    context.topology().clusters.iter().map(start).collect()
+}
+
+/// Nobody reads the payload of an encrypting cable; of another everybody does, which shows that the search can see.
+fn read_by_others(context: &Context<'_>, searches: Vec<Search>) -> anyhow::Result<String> {
+    let mut all = SearchReport::default();
+    for search in searches {
+        let report = search.stop()?;
+        all.packets += report.packets;
+        all.missed += report.missed;
+        all.found.extend(report.found);
+    }
+    let found: u64 = all.found.values().sum();
+    let packets = format!("{found} payloads readable in {} packets of uplinks", all.packets);
+    match (context.encrypts(), all.found.keys().next()) {
+        (true, Some(first)) => bail!("{packets}, such as {} > {} on {}", first.src, first.dst, first.host),
+        (false, None) => bail!("{packets}: the search sees nothing, though nothing is encrypted"),
+        (_, _) if all.missed > 0 => bail!("{packets}, but {} passed too fast to be read", all.missed),
+        (true, None) => Ok(packets),
+        (false, Some(_)) => Ok(format!("{packets}, as this cable does not encrypt")),
+    }
 }
 
 /// Watches every uplink of nodes for packets to other clusters, and every link of routers for packets of any pod or
@@ -119,7 +149,7 @@ fn seen(context: &Context<'_>) -> anyhow::Result<String> {
 
 /// Does something bad under traffic from every pod and node, and counts what leaves in clear.
 fn unseen(context: &Context<'_>, hit: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<String> {
-    let watches = watch(context)?;
+    let (watches, searches) = (watch(context)?, search(context)?);
     let mut ways = Vec::new();
     for Lane { from, to, family } in context.lanes() {
         for (near, far) in from.nodes.iter().flat_map(|near| to.nodes.iter().map(move |far| (near, far))) {
@@ -155,6 +185,7 @@ fn unseen(context: &Context<'_>, hit: impl FnOnce() -> anyhow::Result<()>) -> an
         let count: u64 = seen.iter().map(|(_, count)| count).sum();
         bail!("{count} packets left in clear, such as {} > {} on {}", first.src, first.dst, first.host);
     }
+    let read = read_by_others(context, searches)?;
     healed?;
-    Ok(format!("0 of {sent} packets left in clear ({lost} lost meanwhile)"))
+    Ok(format!("0 of {sent} packets left in clear ({lost} lost meanwhile); {read}"))
 }

@@ -14,7 +14,8 @@ pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
             let (near, key) = (node.name.clone(), lane.key());
             let name = format!("node/{}/{}>{}/{}", lane.from.name, node.role, lane.to.name, lane.family);
             checks.push(Check::new(name, move |context| {
-                reach_all(context, context.node(&near)?, context.lane(&key)?)
+                let (node, lane) = (context.node(&near)?, context.lane(&key)?);
+                context.again_if_lossy(|| reach_all(context, node, lane))
             }));
         }
     }

@@ -28,6 +28,7 @@ pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
 /// API servers refuse everybody while daemons are killed: packets go on all the time.
 fn outage(context: &Context<'_>, apis: &[&str]) -> anyhow::Result<String> {
     const LENGTH: Duration = Duration::from_secs(2);
+    context.must_be_lossless()?;
     let mut pings = Vec::new();
     for lane in context.lanes() {
         let (host, target) = context.longest_way(lane)?;
@@ -47,19 +48,21 @@ fn outage(context: &Context<'_>, apis: &[&str]) -> anyhow::Result<String> {
     killed?;
     let daemons = || context.playground.daemons.all().try_for_each(|daemon| context.ready(daemon));
     let ((), back) = until_ok(PATIENCE, daemons)?;
-    let (mut sent, mut lost) = (0, 0);
+    let (mut sent, mut lost, mut gap) = (0, 0, Duration::ZERO);
     for ping in pings {
         let report = ping.stop()?;
         sent += report.sent;
         lost += report.sent - report.received;
+        gap = gap.max(report.longest_gap);
     }
-    if lost > 0 {
-        bail!("{lost} of {sent} packets were lost");
-    }
-    Ok(format!(
-        "0 of {sent} packets lost, daemons killed meanwhile are ready {:.2} s after its end",
-        back.as_secs_f64()
-    ))
+    let lost = match lost {
+        0 => format!("0 of {sent} packets lost"),
+        _ if context.interrupted_by_kill() => {
+            format!("gap of {} ms ({lost} of {sent} packets lost)", gap.as_millis())
+        }
+        _ => bail!("{lost} of {sent} packets were lost"),
+    };
+    Ok(format!("{lost}, daemons killed meanwhile are ready {:.2} s after its end", back.as_secs_f64()))
 }
 
 /// The CNI's interface vanishes and comes back: nodes reach remote pods again, by its address.

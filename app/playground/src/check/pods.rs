@@ -43,14 +43,14 @@ fn reach(
     let (near, far) = (context.node(near)?, context.node(far)?);
     let ((_, host), (target, _)) = (context.pod(near)?, context.pod(far)?);
     let target = of(target.addresses, family)?;
-    match protocol {
+    context.again_if_lossy(|| match protocol {
         Protocol::Icmp => {
             let took = traffic::ping(host, target, 56, ANSWER)?;
             Ok(format!("answered in {} µs", took.as_micros()))
         }
         Protocol::Tcp => own_source(&traffic::tcp(host, echo(target), 1000, ANSWER)?),
         Protocol::Udp => own_source(&traffic::udp(host, echo(target), 1000, ANSWER)?),
-    }
+    })
 }
 
 /// The other side must have seen the caller's own address.

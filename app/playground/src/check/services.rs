@@ -31,7 +31,8 @@ pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
             let (from, to) = (&lane.from.name, &lane.to.name);
             let name = format!("service/{from}/{}/{kind}>{to}/{}", node.role, lane.family);
             checks.push(Check::new(name, move |context| {
-                call(context, context.node(&near)?, context.lane(&key)?)
+                let (node, lane) = (context.node(&near)?, context.lane(&key)?);
+                context.again_if_lossy(|| call(context, node, lane))
             }));
         }
     }

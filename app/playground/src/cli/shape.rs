@@ -15,7 +15,7 @@ use crate::topology::{
 
 /// The shape of a playground; without a flag, as is said in brackets. A value for each cluster may be followed by
 /// exceptions: `dual,west=ipv4`.
-#[derive(Debug, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(super) struct ShapeArgs {
     /// Read all of this from a YAML file (docs/playground.md); - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = SHAPE)]
