@@ -74,6 +74,7 @@ impl Network {
             |_| anyhow!("the CNI is not ready: {}", *self.nodes[&node.name].cni.report().borrow()),
         )??;
         let host = world.host(&node.name)?;
+        host.use_addresses_at_once(CNI_BRIDGE)?;
         for pod in &node.pods {
             connect_pod((node, host), (pod, world.host(&pod.name)?), cluster.mtu).await?;
         }

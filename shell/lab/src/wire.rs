@@ -28,8 +28,11 @@ impl Veth<'_> {
         let what = format!("ip link add {near} type veth peer name {far} netns {}", there.name());
         let link = VethLink::new(near, far).mtu(self.mtu).peer_netns_fd(there.netns());
         here.netlink()?.add_link(link).await.map_err(LabError::kernel(here.name(), what))?;
-        here.up(near).await?;
-        there.up(far).await
+        for (host, link) in [self.here, self.there] {
+            host.use_addresses_at_once(link)?;
+            host.up(link).await?;
+        }
+        Ok(())
     }
 }
 
@@ -41,7 +44,18 @@ impl Host {
             .add_link(bridge)
             .await
             .map_err(LabError::kernel(self.name(), format!("ip link add {name} type bridge")))?;
+        self.use_addresses_at_once(name)?;
         self.up(name).await
+    }
+
+    /// Does without the search for others that have an IPv6 address of the link.
+    ///
+    /// KERNEL: while the link-local address is searched for, which takes a second or two, a router does not ask for
+    /// its neighbours.
+    pub fn use_addresses_at_once(&self, link: &str) -> Result<(), LabError> {
+        let path = format!("net/ipv6/conf/{link}/accept_dad");
+        let file = format!("/proc/sys/{path}");
+        if self.enter(|| Path::new(&file).exists())? { self.sysctl(&path, "0") } else { Ok(()) }
     }
 
     /// Makes a link a port of a bridge.

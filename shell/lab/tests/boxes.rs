@@ -12,12 +12,12 @@ use subm_lab::{ECHO_PORT, EchoServer, Ground, Guarded, Host, Impairment, SourceP
 
 const ANSWER: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_millis(200);
-/// The host inside, the outer addresses of the boxes, and a server outside, with a second address.
+/// The host inside, the outer addresses of the boxes, a server outside, and another: the inner side of the outer box.
 const INSIDE: &str = "10.0.1.1";
 const NEAR: &str = "10.0.2.1";
 const FAR: &str = "10.0.3.1";
 const SERVER: &str = "10.0.3.2";
-const OTHER: &str = "10.0.3.3";
+const OTHER: &str = "10.0.2.2";
 
 /// A host, two boxes in a row, and a server: `fd00:0:N::` beside `10.0.N.`.
 struct Row {
@@ -57,12 +57,11 @@ async fn row() -> Row {
         here.add_route("::/0".parse().unwrap(), v6(other)).await.unwrap();
     }
     let [inside, near, far, server] = hosts.try_into().unwrap();
-    server.add_address("in0", IpNet::new(ip(OTHER), 24).unwrap()).await.unwrap();
     // Only IPv6 finds its way back by itself: behind a NAT nobody is known by the own address.
     server.add_route("fd00::/16".parse().unwrap(), v6(FAR)).await.unwrap();
     far.add_route("fd00:0:1::/64".parse().unwrap(), v6(NEAR)).await.unwrap();
     let echo = EchoServer::start().unwrap();
-    for host in [&inside, &server] {
+    for host in [&inside, &far, &server] {
         echo.serve(host).unwrap();
     }
     for host in [&near, &far] {
