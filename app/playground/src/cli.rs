@@ -179,7 +179,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Exec { place, command } => return exec_in(name, &place, &command),
         Command::Logs { daemon, follow } => logs(name, &daemon, follow)?,
         Command::Topology(topology) => print(&topology_text(name, topology.shape)?)?,
-        Command::Check(check) => return self::check(name, check),
+        Command::Check(check) => return self::check(name, &check),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -288,7 +288,7 @@ fn logs(name: &str, path: &Path, follow: bool) -> anyhow::Result<()> {
     }
 }
 
-fn check(name: &str, check: CheckArgs) -> anyhow::Result<ExitCode> {
+fn check(name: &str, check: &CheckArgs) -> anyhow::Result<ExitCode> {
     let running = Client::connect(name)?;
     if running.is_some() && (check.up != BuildArgs::default() || !check.cable_driver.is_empty()) {
         bail!(
@@ -299,9 +299,9 @@ fn check(name: &str, check: CheckArgs) -> anyhow::Result<ExitCode> {
     }
     let mut verdicts = Verdicts::default();
     if let Some(mut client) = running {
-        ask(&mut client, &check, "", &mut verdicts)?;
+        ask(&mut client, check, "", &mut verdicts)?;
     } else {
-        check_own(&check, &mut verdicts)?;
+        check_own(check, &mut verdicts)?;
     }
     if let (Some(only), []) = (&check.only, verdicts.outcomes()) {
         bail!("no check has {only:?} in its name: without --only all names are shown");

@@ -92,30 +92,10 @@ impl World {
     /// Lays the wire between a cluster and the WAN, with the boxes on it. The WAN knows nodes by their own addresses,
     /// unless a NAT hides them; pods and services are known to nobody outside.
     async fn lay_uplink(&mut self, cluster: &Cluster, router: &Host, wan: &Host) -> Result<(), LabError> {
-        let (mtu, boxes) = (cluster.uplink.mtu.0, &cluster.uplink.nat.0);
-        let outermost = if boxes.len() > 1 {
-            let carrier = self.add(&cluster.carrier_name()).await?;
-            carrier.forward_packets()?;
-            let (inner, outer) = cluster.carrier();
-            Veth { here: (router, OUTSIDE), there: (&carrier, INSIDE), mtu }.lay().await?;
-            give(router, OUTSIDE, inner).await?;
-            give(&carrier, INSIDE, outer).await?;
-            route_by(router, outer).await?;
-            route_lan(&carrier, cluster, inner).await?;
-            carrier
-        } else {
-            router.clone()
-        };
-        let port = port(&cluster.name);
-        let wire = Veth { here: (&outermost, OUTSIDE), there: (wan, &port), mtu };
-        wire.lay().await?;
-        if cluster.uplink.loss != Loss::default() || cluster.uplink.rate != Rate::default() {
-            let (Loss(lost_of_100_000), Rate(bits_per_second)) = (cluster.uplink.loss, cluster.uplink.rate);
-            wire.impair(&Impairment { lost_of_100_000, bits_per_second }).await?;
-        }
-        give(&outermost, OUTSIDE, cluster.router_outside()).await?;
-        give(wan, &port, cluster.wan_end()).await?;
-        route_by(&outermost, cluster.wan_end()).await?;
+        let boxes = &cluster.uplink.nat.0;
+        let outermost =
+            if boxes.len() > 1 { self.add_carrier(cluster, router).await? } else { router.clone() };
+        lay_outermost(cluster, &outermost, wan).await?;
         match &boxes[..] {
             [] => route_lan(wan, cluster, cluster.router_outside()).await,
             [only] => translate(&outermost, *only, gateway(cluster)).await,
@@ -125,6 +105,33 @@ impl World {
             }
         }
     }
+
+    /// Makes the outer one of two NATs, before any translation.
+    async fn add_carrier(&mut self, cluster: &Cluster, router: &Host) -> Result<Host, LabError> {
+        let carrier = self.add(&cluster.carrier_name()).await?;
+        carrier.forward_packets()?;
+        let ((inner, outer), mtu) = (cluster.carrier(), cluster.uplink.mtu.0);
+        Veth { here: (router, OUTSIDE), there: (&carrier, INSIDE), mtu }.lay().await?;
+        give(router, OUTSIDE, inner).await?;
+        give(&carrier, INSIDE, outer).await?;
+        route_by(router, outer).await?;
+        route_lan(&carrier, cluster, inner).await?;
+        Ok(carrier)
+    }
+}
+
+/// Lays the wire to the WAN, as good or bad as it is to be.
+async fn lay_outermost(cluster: &Cluster, outermost: &Host, wan: &Host) -> Result<(), LabError> {
+    let (port, uplink) = (port(&cluster.name), &cluster.uplink);
+    let wire = Veth { here: (outermost, OUTSIDE), there: (wan, &port), mtu: uplink.mtu.0 };
+    wire.lay().await?;
+    let (Loss(lost_of_100_000), Rate(bits_per_second)) = (uplink.loss, uplink.rate);
+    if lost_of_100_000 > 0 || bits_per_second.is_some() {
+        wire.impair(&Impairment { lost_of_100_000, bits_per_second }).await?;
+    }
+    give(outermost, OUTSIDE, cluster.router_outside()).await?;
+    give(wan, &port, cluster.wan_end()).await?;
+    route_by(outermost, cluster.wan_end()).await
 }
 
 /// Where the port of cables leads to.
