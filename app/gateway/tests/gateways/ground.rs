@@ -1,11 +1,12 @@
 //! An underlay, three APIs on it, and gateways in network namespaces.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use subm_apiserver::{ApiServer, Authority, Credential, kubeconfig};
 use subm_kernel::Kernel;
@@ -14,13 +15,14 @@ use subm_lab::{Host, LabError, Veth, traffic};
 use subm_plan::{NodePlan, Scope, World as _};
 use subm_probe::LeaseTiming;
 use subm_runtime::Shutdown;
-use subm_types::Backend;
+use subm_types::{Backend, Family, PerFamily};
 use submariner_gateway::Config;
 use submariner_gateway::settings::{HealthCheck, Task};
 
 const BROKER: &str = "submariner-k8s-broker";
 const HOME: &str = "submariner-operator";
 const UNDERLAY: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
+const UNDERLAY6: Ipv6Addr = Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, 0, 1);
 /// Longer than anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -43,6 +45,41 @@ struct Served {
     ca: String,
 }
 
+/// Which gateway of which cluster.
+#[derive(Clone, Copy)]
+struct Member {
+    home: &'static str,
+    cluster: &'static str,
+    number: u8,
+    families: &'static [Family],
+}
+
+impl Member {
+    fn node(self) -> String {
+        format!("{}-{}", self.cluster, self.number)
+    }
+
+    fn pods(self, family: Family) -> IpNet {
+        let second = second(self.cluster);
+        let text = match family {
+            Family::V4 => format!("10.{second}.0.0/16"),
+            Family::V6 => format!("fd10:{second}::/48"),
+        };
+        text.parse().unwrap()
+    }
+
+    fn inside(self, family: Family) -> IpAddr {
+        let second = second(self.cluster);
+        match family {
+            Family::V4 => Ipv4Addr::new(10, second, self.number, 1).into(),
+            Family::V6 => {
+                let (second, number) = (u16::from(second), u16::from(self.number));
+                Ipv6Addr::new(0xfd10, second, 0, number, 0, 0, 0, 1).into()
+            }
+        }
+    }
+}
+
 /// The underlay and what stands on it.
 pub(crate) struct Ground {
     underlay: Host,
@@ -60,7 +97,7 @@ type Ending = JoinHandle<Result<anyhow::Result<()>, LabError>>;
 pub(crate) struct Gateway {
     host: Host,
     config: Config,
-    inside: Ipv4Addr,
+    inside: PerFamily<IpAddr>,
     running: Option<(Shutdown, Ending)>,
 }
 
@@ -82,6 +119,7 @@ impl Ground {
             let host = Host::create("underlay").await.unwrap();
             host.add_bridge("br0", 1500).await.unwrap();
             host.add_address("br0", format!("{UNDERLAY}/24").parse().unwrap()).await.unwrap();
+            host.add_address("br0", format!("{UNDERLAY6}/64").parse().unwrap()).await.unwrap();
             host
         });
         let members = ["east", "west"].map(|id| Credential::member(id, &id.parse().unwrap(), BROKER));
@@ -106,15 +144,23 @@ impl Ground {
         self.launch(cluster, cluster, number, |_| {})
     }
 
+    /// A gateway of a cluster whose pods have these families.
+    pub(crate) fn gateway_of(&self, cluster: &'static str, families: &'static [Family]) -> Gateway {
+        let member = Member { home: cluster, cluster, number: 1, families };
+        self.prepare(member, &json!({}), |_| {})
+    }
+
     /// A gateway that listens on a port of its own.
     pub(crate) fn gateway_on_port(&self, cluster: &'static str, port: u16) -> Gateway {
         let annotations = json!({"gateway.submariner.io/udp-port": port.to_string()});
-        self.prepare((cluster, cluster), 1, &annotations, |_| {})
+        let member = Member { home: cluster, cluster, number: 1, families: &[Family::V4] };
+        self.prepare(member, &annotations, |_| {})
     }
 
     /// A gateway that only says what it would do, on this port.
     pub(crate) fn gateway_that_only_looks(&self, cluster: &'static str, port: u16) -> Gateway {
-        let mut gateway = self.wired((cluster, cluster), 1, &json!({}), |_| {});
+        let member = Member { home: cluster, cluster, number: 1, families: &[Family::V4] };
+        let mut gateway = self.wired(member, &json!({}), |_| {});
         (gateway.config.task, gateway.config.metrics_port) = (Task::DryRun, port);
         gateway.start();
         gateway
@@ -201,40 +247,29 @@ impl Ground {
 
     fn launch(
         &self,
-        home: &str,
+        home: &'static str,
         cluster: &'static str,
         number: u8,
         adjust: impl FnOnce(&mut HubSettings),
     ) -> Gateway {
-        self.prepare((home, cluster), number, &json!({}), adjust)
+        self.prepare(Member { home, cluster, number, families: &[Family::V4] }, &json!({}), adjust)
     }
 
-    fn prepare(
-        &self,
-        (home, cluster): (&str, &'static str),
-        number: u8,
-        annotations: &Value,
-        adjust: impl FnOnce(&mut HubSettings),
-    ) -> Gateway {
-        let mut gateway = self.wired((home, cluster), number, annotations, adjust);
+    fn prepare(&self, member: Member, annotations: &Value, adjust: impl FnOnce(&mut HubSettings)) -> Gateway {
+        let mut gateway = self.wired(member, annotations, adjust);
         gateway.start();
         gateway
     }
 
-    fn wired(
-        &self,
-        (home, cluster): (&str, &'static str),
-        number: u8,
-        annotations: &Value,
-        adjust: impl FnOnce(&mut HubSettings),
-    ) -> Gateway {
-        let name = format!("{cluster}-{number}");
+    fn wired(&self, member: Member, annotations: &Value, adjust: impl FnOnce(&mut HubSettings)) -> Gateway {
+        let Member { home, cluster, families, .. } = member;
+        let name = member.node();
         let labels = json!({"kubernetes.io/hostname": name, "submariner.io/gateway": "true"});
         let metadata = json!({"name": name, "labels": labels, "annotations": annotations});
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata});
         self.homes[home].api.store().create(node).unwrap();
-        let inside = Ipv4Addr::new(10, second(cluster), number, 1);
-        let host = self.runtime.block_on(self.wire(&name, underlay_address(cluster, number), inside));
+        let inside = PerFamily::of(families.iter().map(|family| member.inside(*family)));
+        let host = self.runtime.block_on(self.wire(member));
         let served = &self.homes[home];
         let text = kubeconfig(&format!("https://{}", served.address), &served.ca, "admin", home);
         let file = self.files.path().join(format!("{name}.kubeconfig"));
@@ -247,19 +282,30 @@ impl Ground {
             ..HubSettings::default()
         };
         adjust(&mut hub);
-        let config = config(cluster, &name, hub, file);
+        let config = config(member, hub, file);
         Gateway { host, config, inside, running: None }
     }
 
-    async fn wire(&self, name: &str, outside: Ipv4Addr, inside: Ipv4Addr) -> Host {
+    async fn wire(&self, member: Member) -> Host {
+        let name = &member.node();
         let host = Host::create(name).await.unwrap();
         let port = format!("p-{name}");
         Veth { here: (&host, "eth0"), there: (&self.underlay, &port), mtu: 1500 }.lay().await.unwrap();
         self.underlay.attach(&port, "br0").await.unwrap();
+        host.add_bridge("cni0", 1500).await.unwrap();
+        let outside = underlay_address(member.cluster, member.number);
         host.add_address("eth0", format!("{outside}/24").parse().unwrap()).await.unwrap();
         host.add_route("0.0.0.0/0".parse().unwrap(), UNDERLAY).await.unwrap();
-        host.add_bridge("cni0", 1500).await.unwrap();
-        host.add_address("cni0", format!("{inside}/24").parse().unwrap()).await.unwrap();
+        if member.families.contains(&Family::V6) {
+            let outside = underlay_address6(member.cluster, member.number);
+            host.add_address("eth0", format!("{outside}/64").parse().unwrap()).await.unwrap();
+            host.add_route("::/0".parse().unwrap(), UNDERLAY6).await.unwrap();
+        }
+        for family in member.families {
+            let prefix = if *family == Family::V4 { 24 } else { 64 };
+            let address = IpNet::new(member.inside(*family), prefix).unwrap();
+            host.add_address("cni0", address).await.unwrap();
+        }
         host
     }
 }
@@ -287,7 +333,18 @@ impl Gateway {
     }
 
     pub(crate) fn ping(&self, other: &Self) -> Result<Duration, LabError> {
-        traffic::ping(&self.host, other.inside, 1000, Duration::from_millis(300))
+        self.ping_with(other, Family::V4, 1000)
+    }
+
+    /// Asks the other gateway's address inside its pods' network, with this many bytes.
+    pub(crate) fn ping_with(&self, other: &Self, family: Family, bytes: usize) -> Result<Duration, LabError> {
+        let to = *other.inside.get(family).unwrap();
+        traffic::ping(&self.host, to, bytes, Duration::from_millis(300))
+    }
+
+    /// Takes an address from the uplink, and with it the way of a family.
+    pub(crate) fn lose_uplink6(&self) {
+        self.host.sysctl("net/ipv6/conf/eth0/disable_ipv6", "1").unwrap();
     }
 
     pub(crate) fn set_uplink(&self, state: &str) {
@@ -354,12 +411,13 @@ fn serve(host: &Host, api: ApiServer, port: u16) -> Served {
     Served { api, address, ca: authority.pem() }
 }
 
-fn config(cluster: &str, node: &str, hub: HubSettings, kubeconfig: std::path::PathBuf) -> Config {
+fn config(member: Member, hub: HubSettings, kubeconfig: std::path::PathBuf) -> Config {
+    let (cluster, node) = (member.cluster, &member.node());
     let seconds = Duration::from_secs;
     Config {
         cluster: cluster.parse().unwrap(),
         namespace: HOME.to_owned(),
-        cluster_cidrs: vec![format!("10.{}.0.0/16", second(cluster)).parse().unwrap()],
+        cluster_cidrs: member.families.iter().map(|family| member.pods(*family)).collect(),
         service_cidrs: Vec::new(),
         driver: Backend::Vxlan,
         public_ip: String::new(),
@@ -374,7 +432,7 @@ fn config(cluster: &str, node: &str, hub: HubSettings, kubeconfig: std::path::Pa
             retry: Duration::from_millis(400),
         },
         health: Some(HealthCheck { interval: seconds(1), losses: 5 }),
-        node_name: node.to_owned(),
+        node_name: node.clone(),
         pod_name: None,
         metrics_port: 0,
         task: Task::Run,
@@ -396,4 +454,8 @@ fn second(cluster: &str) -> u8 {
 
 fn underlay_address(cluster: &str, number: u8) -> Ipv4Addr {
     Ipv4Addr::new(172, 31, 0, second(cluster) * 10 + number)
+}
+
+fn underlay_address6(cluster: &str, number: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, u16::from(second(cluster)), u16::from(number))
 }

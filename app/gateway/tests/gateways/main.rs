@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 use ground::{Ground, eventually};
 use serde_json::Value;
 use subm_apiserver::Link;
+use subm_types::Family;
+
+const FOUR: &[Family] = &[Family::V4];
+const SIX: &[Family] = &[Family::V6];
+const BOTH: &[Family] = &Family::ALL;
 
 fn condition(gateway: &Value, kind: &str) -> Option<String> {
     let conditions = gateway.pointer("/status/conditions")?.as_array()?;
@@ -27,6 +32,86 @@ fn connection(gateway: &Value) -> Option<&str> {
 
 fn epoch_of(endpoint: &Value) -> Option<&str> {
     endpoint.pointer("/metadata/annotations")?.get("submariner.io/epoch")?.as_str()
+}
+
+/// The remote address and status of every connection.
+fn connections(gateway: &Value) -> Option<Vec<String>> {
+    let all = gateway.pointer("/status/connections")?.as_array()?;
+    let text = |one: &Value| Some(format!("{} {}", one["usingIP"].as_str()?, one["status"].as_str()?));
+    all.iter().map(text).collect()
+}
+
+fn problems_of(gateway: &Value) -> Option<String> {
+    condition(gateway, "EndpointsAccepted").filter(|said| said.starts_with("False"))
+}
+
+#[test]
+fn clusters_of_ipv6_alone_find_each_other_and_packets_pass() {
+    Ground::run(|ground| {
+        let (east, west) = (ground.gateway_of("east", SIX), ground.gateway_of("west", SIX));
+        eventually("packets pass", || east.ping_with(&west, Family::V6, 1000).ok());
+        // What fills the cable's 1,430 bytes, and what does not fit into one packet.
+        for bytes in [0, 1381, 1382, 1383, 1432, 1453, 4000] {
+            east.ping_with(&west, Family::V6, bytes).unwrap();
+        }
+        eventually("the cable is measured", || {
+            let all = connections(&ground.gateway_object("east", 1)?)?;
+            (all == ["fd31::2:1 connected"]).then_some(())
+        });
+        let object = ground.gateway_object("east", 1).unwrap();
+        let end = object.pointer("/status/localEndpoint").unwrap();
+        assert_eq!(end["cable_name"], "submariner-cable-east-fd31--1-1");
+        assert_eq!((&end["private_ip"], &end["privateIPs"][0]), (&"".into(), &"fd31::1:1".into()));
+        assert_eq!(end["healthCheckIPs"][0], "fd10:1:0:1::1");
+        assert!(!east.kernel().contains("vxlan-tunnel vxlan"), "{}", east.kernel());
+    });
+}
+
+#[test]
+fn clusters_of_both_families_have_a_connection_of_each_and_one_may_fail_alone() {
+    Ground::run(|ground| {
+        let (east, west) = (ground.gateway_of("east", BOTH), ground.gateway_of("west", BOTH));
+        for family in Family::ALL {
+            eventually("packets pass", || east.ping_with(&west, family, 1000).ok());
+        }
+        let are = |wanted: [&str; 2]| {
+            eventually(&format!("{wanted:?}"), || {
+                (connections(&ground.gateway_object("east", 1)?)? == wanted).then_some(())
+            });
+        };
+        are(["172.31.0.21 connected", "fd31::2:1 connected"]);
+        let object = ground.gateway_object("east", 1).unwrap();
+        let end = object.pointer("/status/localEndpoint").unwrap();
+        assert_eq!(end["cable_name"], "submariner-cable-east-172-31-0-11");
+        assert_eq!(end["private_ip"], "172.31.0.11");
+        assert_eq!(end["privateIPs"], serde_json::json!(["172.31.0.11", "fd31::1:1"]));
+        assert_eq!(end["subnets"], serde_json::json!(["10.1.0.0/16", "fd10:1::/48"]));
+        west.lose_uplink6();
+        are(["172.31.0.21 connected", "fd31::2:1 error"]);
+        east.ping(&west).unwrap();
+    });
+}
+
+#[test]
+fn clusters_of_different_families_use_what_they_share_and_say_the_rest() {
+    Ground::run(|ground| {
+        let (east, west) = (ground.gateway_of("east", BOTH), ground.gateway_of("west", FOUR));
+        eventually("packets pass", || east.ping(&west).ok());
+        let said = eventually("the rest is told", || problems_of(&ground.gateway_object("east", 1)?));
+        assert!(said.contains("UncarriedFamily") && said.contains("fd10:1::/48"), "{said}");
+        let said = eventually("it is told there too", || problems_of(&ground.gateway_object("west", 1)?));
+        assert!(said.contains("UncarriedFamily") && said.contains("fd10:1::/48"), "{said}");
+    });
+}
+
+#[test]
+fn clusters_without_a_common_family_are_told_so() {
+    Ground::run(|ground| {
+        let _gateways = [ground.gateway_of("east", SIX), ground.gateway_of("west", FOUR)];
+        let said = eventually("it is told", || problems_of(&ground.gateway_object("east", 1)?));
+        assert!(said.contains("NoCommonFamily") && said.contains("10.2.0.0/16"), "{said}");
+        assert_eq!(connections(&ground.gateway_object("east", 1).unwrap()).unwrap(), [""; 0]);
+    });
 }
 
 #[test]

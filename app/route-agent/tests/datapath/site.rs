@@ -3,13 +3,15 @@
 //! ```text
 //! pod 10.1.1.2 -- cni0 worker eth0 172.18.0.3 -- 172.18.0.2 eth0 gateway vxlan-tunnel 10.2.0.9 -- remote 10.2.0.5
 //! ```
+//!
+//! Over IPv6 the same with the addresses of [`Numbers::V6`].
 
 use std::future::Future;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use subm_apiserver::{ApiServer, Credential, Link};
 use subm_kernel::Kernel;
@@ -24,8 +26,9 @@ use subm_plan::{
     NodePlan, NodeState, Owner, Route, RouteKey, RouteProtocol, Rule, RuleSelector, Scope, World, diff,
 };
 use subm_runtime::Shutdown;
-use subm_types::Family;
 use submariner_route_agent::{Arguments, Settings, serve};
+
+use crate::numbers::Numbers;
 
 const NAMESPACE: &str = "submariner-operator";
 
@@ -34,6 +37,7 @@ pub(crate) struct Site {
     pub(crate) gateway: Host,
     pub(crate) pod: Host,
     api: ApiServer,
+    families: Vec<Numbers>,
     _remote: Host,
     _echo: EchoServer,
 }
@@ -51,39 +55,44 @@ pub(crate) fn in_own_world(test: impl Future<Output = ()> + Send + 'static) {
 }
 
 impl Site {
+    /// A site of IPv4.
     pub(crate) async fn build() -> Self {
+        Self::of(&[Numbers::V4]).await
+    }
+
+    pub(crate) async fn of(families: &[Numbers]) -> Self {
         let (worker, gateway) =
             (Host::create("worker").await.unwrap(), Host::create("gateway").await.unwrap());
         let (pod, remote) = (Host::create("pod").await.unwrap(), Host::create("remote").await.unwrap());
-        lay((&worker, "eth0", "172.18.0.3/24"), (&gateway, "eth0", "172.18.0.2/24")).await;
-        lay((&worker, "cni0", "10.1.1.1/24"), (&pod, "eth0", "10.1.1.2/24")).await;
-        lay((&gateway, "vxlan-tunnel", "10.2.0.9/32"), (&remote, "cable", "10.2.0.5/16")).await;
+        lay((&worker, "eth0"), (&gateway, "eth0")).await;
+        lay((&worker, "cni0"), (&pod, "eth0")).await;
+        lay((&gateway, "vxlan-tunnel"), (&remote, "cable")).await;
         gateway.add_bridge("cni0", 1500).await.unwrap();
-        gateway.add_address("cni0", net("10.1.0.1/24")).await.unwrap();
-        route(&pod, "0.0.0.0/0", "10.1.1.1").await;
-        route(&worker, "0.0.0.0/0", "172.18.0.2").await;
-        route(&gateway, "10.1.1.0/24", "172.18.0.3").await;
-        route(&remote, "10.1.0.0/16", "10.2.0.9").await;
-        worker.forward_packets().unwrap();
+        for numbers in families {
+            number(numbers, [&worker, &gateway, &pod, &remote]).await;
+        }
+        worker.sysctl("net/ipv4/ip_forward", "1").unwrap();
         worker.sysctl("net/ipv4/conf/eth0/rp_filter", "1").unwrap();
         for node in [&worker, &gateway] {
-            put(node, &Scope::of(Owner("cni"), RouteProtocol(91), &[]), &masquerade());
+            put(node, &Scope::of(Owner("cni"), RouteProtocol(91), &[]), &masquerade(families));
         }
-        put(&gateway, &Scope::gateway(), &cable());
+        put(&gateway, &Scope::gateway(), &cable(families));
         let echo = EchoServer::start().unwrap();
         echo.serve(&remote).unwrap();
-        Self { worker, gateway, pod, api: api(), _remote: remote, _echo: echo }
+        let families = families.to_vec();
+        Self { worker, gateway, pod, api: api(&families), families, _remote: remote, _echo: echo }
     }
 
     /// Starts the daemon on a node.
     pub(crate) fn start(&self, node: &Host) -> Agent {
         let some = |text: &str| Some(text.to_owned());
+        let list = |of: fn(&Numbers) -> &str| self.families.iter().map(of).collect::<Vec<_>>().join(",");
         let given = Arguments {
             node_name: Some(format!("east-{}", node.name())),
             cluster_id: some("east"),
             namespace: some(NAMESPACE),
-            cluster_cidr: some("10.1.0.0/16"),
-            service_cidr: some("100.1.0.0/16"),
+            cluster_cidr: Some(list(|numbers| numbers.pods)),
+            service_cidr: Some(list(|numbers| numbers.services)),
             profile_port: some("0"),
             ..Arguments::default()
         };
@@ -221,17 +230,34 @@ pub(crate) async fn remove_address(host: &Host, link: &str, address: IpNet) {
     netlink.del_address(link, address.addr(), address.prefix_len()).await.unwrap();
 }
 
-async fn lay(here: (&Host, &str, &str), there: (&Host, &str, &str)) {
-    let veth = Veth { here: (here.0, here.1), there: (there.0, there.1), mtu: 1500 };
-    veth.lay().await.unwrap();
-    for (host, link, address) in [here, there] {
-        host.add_address(link, net(address)).await.unwrap();
+async fn lay(here: (&Host, &str), there: (&Host, &str)) {
+    Veth { here, there, mtu: 1500 }.lay().await.unwrap();
+}
+
+/// Gives everybody addresses and routes of a family.
+async fn number(numbers: &Numbers, [worker, gateway, pod, remote]: [&Host; 4]) {
+    let host = |address: &str| IpNet::from(address.parse::<IpAddr>().unwrap());
+    let outside = net(numbers.remote_pods).prefix_len();
+    for (at, link, address) in [
+        (worker, "eth0", numbers.node(numbers.worker)),
+        (gateway, "eth0", numbers.node(numbers.gateway)),
+        (worker, "cni0", numbers.pod_net(numbers.worker_cni)),
+        (pod, "eth0", numbers.pod_net(numbers.pod)),
+        (gateway, "cni0", numbers.pod_net(numbers.gateway_cni)),
+        (gateway, "vxlan-tunnel", host(numbers.cable)),
+        (remote, "cable", IpNet::new(numbers.remote_pod(), outside).unwrap()),
+    ] {
+        at.add_address(link, address).await.unwrap();
     }
+    route(pod, numbers.all_of(), numbers.worker_cni).await;
+    route(worker, numbers.all_of(), numbers.gateway).await;
+    let pods = numbers.pod_net(numbers.pod).trunc().to_string();
+    route(gateway, &pods, numbers.worker).await;
+    route(remote, numbers.pods, numbers.cable).await;
 }
 
 async fn route(host: &Host, to: &str, via: &str) {
-    let (to, via): (Ipv4Net, Ipv4Addr) = (to.parse().unwrap(), via.parse().unwrap());
-    host.add_route(to.into(), via).await.unwrap();
+    host.add_route(net(to), via.parse::<IpAddr>().unwrap()).await.unwrap();
 }
 
 fn net(text: &str) -> IpNet {
@@ -239,44 +265,52 @@ fn net(text: &str) -> IpNet {
 }
 
 /// What common network plug-ins do to packets that leave the cluster.
-fn masquerade() -> NodePlan {
+fn masquerade(families: &[Numbers]) -> NodePlan {
     let scope = Scope::of(Owner("cni"), RouteProtocol(91), &[]);
-    let pods = net("10.1.0.0/16");
-    let matches = [
-        Match::Address(Side::Source, AddressTest::Net(pods)),
-        Match::Address(Side::Destination, AddressTest::NotNet(pods)),
-    ];
     let hook =
         Hook { kind: HookType::Nat, at: At::Postrouting, priority: priority::SRCNAT, policy: Policy::Accept };
-    let rules = vec![NftRule::new(matches, Verdict::Masquerade, "to the outside")];
+    let rule = |numbers: &Numbers| {
+        let pods = net(numbers.pods);
+        let matches = [
+            Match::Address(Side::Source, AddressTest::Net(pods)),
+            Match::Address(Side::Destination, AddressTest::NotNet(pods)),
+        ];
+        NftRule::new(matches, Verdict::Masquerade, "to the outside")
+    };
     let mut table = Table::new(scope.table);
+    let rules = families.iter().map(rule).collect();
     table.chains.insert(ChainName("masquerade".to_owned()), Chain { hook: Some(hook), rules });
     NodePlan { table: Some(table), ..NodePlan::default() }
 }
 
 /// What the gateway daemon would have: the way into the cable.
-fn cable() -> NodePlan {
+fn cable(families: &[Numbers]) -> NodePlan {
     let mut plan = NodePlan::default();
-    let rule = Rule {
-        family: Family::V4,
-        priority: RULE_CABLE,
-        selector: RuleSelector::default(),
-        table: TABLE_CABLE,
-    };
-    plan.rules.insert(rule);
-    let key = RouteKey { table: TABLE_CABLE, dst: net("10.2.0.0/16"), metric: METRIC };
-    plan.routes.insert(key, Route::dev("vxlan-tunnel".parse().unwrap()));
+    for Numbers { family, remote_pods, .. } in families {
+        plan.rules.insert(Rule {
+            family: *family,
+            priority: RULE_CABLE,
+            selector: RuleSelector::default(),
+            table: TABLE_CABLE,
+        });
+        let key = RouteKey { table: TABLE_CABLE, dst: net(remote_pods), metric: METRIC };
+        plan.routes.insert(key, Route::dev("vxlan-tunnel".parse().unwrap()));
+    }
     plan
 }
 
-fn api() -> ApiServer {
+fn api(families: &[Numbers]) -> ApiServer {
     let api = ApiServer::builder().credentials([Credential::admin("admin")]).build();
     let store = api.store();
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     store.create(namespace).unwrap();
-    for (name, address) in [("east-gateway", "172.18.0.2"), ("east-worker", "172.18.0.3")] {
+    let list = |of: fn(&Numbers) -> &str| families.iter().map(of).collect::<Vec<_>>();
+    for (name, addresses) in
+        [("east-gateway", list(|numbers| numbers.gateway)), ("east-worker", list(|numbers| numbers.worker))]
+    {
         let labels = json!({"kubernetes.io/hostname": name});
-        let addresses = json!([{"type": "InternalIP", "address": address}]);
+        let internal = |address: &&str| json!({"type": "InternalIP", "address": address});
+        let addresses: Vec<Value> = addresses.iter().map(internal).collect();
         let node = json!({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
             "status": {"addresses": addresses},
@@ -284,17 +318,30 @@ fn api() -> ApiServer {
         store.create(node.clone()).unwrap();
         store.replace_status(node).unwrap();
     }
-    for (cluster, hostname, address, nets, probe) in [
-        ("east", "east-gateway", "172.18.0.2", ["10.1.0.0/16", "100.1.0.0/16"], "10.1.0.1"),
-        ("west", "west-gateway", "172.19.0.2", ["10.2.0.0/16", "100.2.0.0/16"], "10.2.0.5"),
+    for (cluster, addresses, pods, services, probes) in [
+        (
+            "east",
+            list(|numbers| numbers.gateway),
+            list(|numbers| numbers.pods),
+            list(|numbers| numbers.services),
+            list(|numbers| numbers.gateway_cni),
+        ),
+        (
+            "west",
+            list(|numbers| numbers.remote_gateway),
+            list(|numbers| numbers.remote_pods),
+            list(|numbers| numbers.remote_services),
+            list(|numbers| numbers.remote),
+        ),
     ] {
-        store.create(endpoint(cluster, hostname, address, (&nets, probe))).unwrap();
+        let nets = [pods.clone(), services.clone()].concat();
+        store.create(endpoint(cluster, &addresses, &nets, &probes)).unwrap();
         let cluster = json!({
             "apiVersion": "submariner.io/v1", "kind": "Cluster",
             "metadata": {"name": cluster, "namespace": NAMESPACE},
             "spec": {
-                "cluster_id": cluster, "color_codes": ["blue"], "cluster_cidr": [nets[0]],
-                "service_cidr": [nets[1]], "global_cidr": [],
+                "cluster_id": cluster, "color_codes": ["blue"], "cluster_cidr": pods,
+                "service_cidr": services, "global_cidr": [],
             },
         });
         store.create(cluster).unwrap();
@@ -302,15 +349,18 @@ fn api() -> ApiServer {
     api
 }
 
-fn endpoint(cluster: &str, hostname: &str, address: &str, (nets, probe): (&[&str], &str)) -> Value {
-    let cable = format!("submariner-cable-{cluster}-{}", address.replace('.', "-"));
+fn endpoint(cluster: &str, addresses: &[&str], nets: &[&str], probes: &[&str]) -> Value {
+    let cable = format!("submariner-cable-{cluster}-{}", addresses[0].replace(['.', ':'], "-"));
+    let four =
+        |list: &[&str]| list.iter().find(|text| text.contains('.')).copied().unwrap_or_default().to_owned();
     json!({
         "apiVersion": "submariner.io/v1", "kind": "Endpoint",
         "metadata": {"name": format!("{cluster}-{cable}"), "namespace": NAMESPACE},
         "spec": {
-            "cluster_id": cluster, "cable_name": cable, "hostname": hostname, "subnets": nets,
-            "private_ip": address, "public_ip": "", "nat_enabled": false, "backend": "vxlan",
-            "healthCheckIP": probe, "backend_config": {"udp-port": "4500"},
+            "cluster_id": cluster, "cable_name": cable, "hostname": format!("{cluster}-gateway"), "subnets": nets,
+            "private_ip": four(addresses), "privateIPs": addresses, "public_ip": "", "nat_enabled": false,
+            "backend": "vxlan", "healthCheckIP": four(probes), "healthCheckIPs": probes,
+            "backend_config": {"udp-port": "4500"},
         },
     })
 }
