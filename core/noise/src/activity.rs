@@ -58,7 +58,7 @@ impl Batch {
 ///
 /// A batch costs a few relaxed stores. What is sent and what is received lie on cache lines of their own.
 #[derive(Debug)]
-pub struct Activity {
+pub(crate) struct Activity {
     bell: Arc<Bell>,
     /// A handshake is wanted and the bell was rung for it; stays until the control has a session or gave up.
     wanted: AtomicBool,

@@ -4,7 +4,7 @@
 //! Two halves that share only atomics. [`Device`] has one owner, the control thread: handshakes, timers, cookies,
 //! roaming. Whenever something changed it gives out a [`Table`], an immutable snapshot from which any number of
 //! threads send and receive: destination → [`Path`] → [`Session::seal`], receiver index → [`Session::open`]. What
-//! these threads see (traffic, a missing session, a peer's new address) they leave in the peer's [`Activity`] and
+//! these threads see (traffic, a missing session, a peer's new address) they leave in atomics of the peer and
 //! ring the [`Bell`] if the control has to look at once. Neither side ever waits for the other.
 
 mod activity;
@@ -27,12 +27,10 @@ mod tai64n;
 mod tests;
 mod timing;
 
-pub use activity::{Activity, Batch, Bell};
+pub use activity::{Batch, Bell};
 pub use crypto::public_key;
 pub use device::{Device, Now, PeerConfig, PeerProblem, PeerStatus, Random, Rejection, Transmit};
 pub use inner::Inner;
-pub use replay::ReplayWindow;
-pub use routes::Routes;
 pub use session::{Counter, Counters, Exhausted, Refusal, Session};
 pub use subm_types::{Moment, PresharedKey, PrivateKey, PublicKey};
 pub use table::{Path, Receiver, Table};

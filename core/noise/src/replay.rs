@@ -17,7 +17,7 @@ const MAP_MASK: u64 = (1 << (1 << MAP_BITS)) - 1;
 /// batches touch different words.
 // INVARIANT: the epoch of a word never goes back, and within one epoch a bit is set once; hence no counter passes twice.
 #[derive(Debug)]
-pub struct ReplayWindow(Box<[AtomicU64]>);
+pub(crate) struct ReplayWindow(Box<[AtomicU64]>);
 
 impl Default for ReplayWindow {
     fn default() -> Self {
@@ -27,18 +27,19 @@ impl Default for ReplayWindow {
 
 impl ReplayWindow {
     /// How far a counter may lie behind the highest one and still be accepted, at least.
-    pub const REACH: u64 = (1 << EPOCH_SHIFT) - (1 << MAP_BITS);
+    #[cfg(test)]
+    pub(crate) const REACH: u64 = (1 << EPOCH_SHIFT) - (1 << MAP_BITS);
 
     /// Tells whether a counter would be accepted now: what is a replay need not be decrypted.
     #[inline]
-    pub fn is_new(&self, counter: u64) -> bool {
+    pub(crate) fn is_new(&self, counter: u64) -> bool {
         let (slot, epoch, bit) = place(counter);
         advance(self.0[slot].load(Relaxed), epoch, bit).is_some()
     }
 
     /// Accepts a counter; false if it was accepted before or lies behind the window. Only for authentic packets.
     #[inline]
-    pub fn accept(&self, counter: u64) -> bool {
+    pub(crate) fn accept(&self, counter: u64) -> bool {
         let (slot, epoch, bit) = place(counter);
         self.0[slot].fetch_update(Relaxed, Relaxed, |word| advance(word, epoch, bit)).is_ok()
     }

@@ -9,14 +9,14 @@ const NOBODY: u32 = u32::MAX;
 
 /// The allowed addresses of all peers as ranges that touch but never overlap: one binary search finds the owner.
 #[derive(Debug, Clone, Default)]
-pub struct Routes {
+pub(crate) struct Routes {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
 }
 
 impl Routes {
     /// Takes networks with the number of the peer that has each; of equal networks the last one stands.
-    pub fn new(networks: impl IntoIterator<Item = (IpNet, u32)>) -> Self {
+    pub(crate) fn new(networks: impl IntoIterator<Item = (IpNet, u32)>) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for (network, owner) in networks {
             match network {
@@ -29,7 +29,7 @@ impl Routes {
 
     /// The peer that has an address.
     #[inline]
-    pub fn find(&self, address: IpAddr) -> Option<u32> {
+    pub(crate) fn find(&self, address: IpAddr) -> Option<u32> {
         match address {
             IpAddr::V4(address) => self.v4.find(address.to_bits()),
             IpAddr::V6(address) => self.v6.find(address.to_bits()),
