@@ -13,10 +13,9 @@ use sha2::{Digest as _, Sha256};
 use subm_api::keys;
 use subm_cable::WireguardKeys;
 use subm_kube::{ApiError, Connection, Key, Writer};
-use subm_types::{Backend, PresharedKey, PrivateKey, PublicKey};
+use subm_types::{Backend, PresharedKey, PrivateKey};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
-use x25519_dalek::{PublicKey as Point, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::conditions::{Finding, Noticeboard};
@@ -48,7 +47,7 @@ pub(crate) async fn follow(
         return;
     }
     let private = own_key(&home, &config, &board).await;
-    let public = PublicKey(Point::from(&StaticSecret::from(*private.as_bytes())).to_bytes());
+    let public = subm_noise::public_key(&private);
     info!(key = %public.short(), "this gateway has its WireGuard key");
     let mut known: Option<PresharedKey> = None;
     let mut said = String::new();

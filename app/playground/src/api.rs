@@ -178,7 +178,7 @@ fn serve(server: &ApiServer, listeners: Vec<TcpListener>, tls: &ServerTls) {
 }
 
 /// A bearer token that nobody can guess.
-fn token() -> anyhow::Result<String> {
+pub(crate) fn token() -> anyhow::Result<String> {
     let mut random = [0_u8; 24];
     fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut random))

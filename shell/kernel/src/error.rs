@@ -35,9 +35,24 @@ pub enum KernelError {
         #[source]
         source: std::io::Error,
     },
-    /// This version carries no WireGuard of its own.
-    #[error("link {0} cannot be a WireGuard device: this version has no WireGuard of its own")]
-    NoWireguard(IfName),
+    /// A link cannot be opened to carry its packets.
+    #[error(transparent)]
+    Device(subm_wireguard::DeviceError),
+    /// The WireGuard of a link does not start, or cannot be changed.
+    #[error("WireGuard on link {name}: {source}")]
+    Engine {
+        /// The link.
+        name: IfName,
+        /// Why not.
+        #[source]
+        source: subm_wireguard::EngineError,
+    },
+    /// A peer that cannot be one.
+    #[error(transparent)]
+    Peer(subm_wireguard::PeerProblem),
+    /// A link that has no WireGuard device, or can have none.
+    #[error("link {0} is no WireGuard device")]
+    NotWireguard(IfName),
     /// The runtime that netlink sockets live on could not be made.
     #[error("make a runtime for netlink: {0}")]
     Runtime(#[source] std::io::Error),
@@ -68,10 +83,11 @@ impl KernelError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Netlink { source, .. } => source.is_busy() || source.is_try_again() || source.is_timeout(),
-            Self::NoLink(_) => true,
+            Self::NoLink(_) | Self::NotWireguard(_) | Self::Engine { .. } => true,
             Self::Sysctl { .. }
             | Self::Tun { .. }
-            | Self::NoWireguard(_)
+            | Self::Device(_)
+            | Self::Peer(_)
             | Self::Runtime(_)
             | Self::ForeignLink { .. }
             | Self::ForeignRoute(_) => false,

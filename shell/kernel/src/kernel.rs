@@ -20,6 +20,7 @@ use crate::netlink::Netlink;
 use crate::nft::TableRecord;
 use crate::routes::RouteRecord;
 use crate::watcher::{Wake, Watcher};
+use crate::wireguard::Engines;
 use crate::{KernelError, addresses, conntrack, links, neighbours, nft, routes, rules, sysctls, tun};
 
 /// Everything is read again after this long, whatever the notifications said.
@@ -42,6 +43,8 @@ pub struct Kernel {
     scope: Option<Scope>,
     pub(crate) cache: Cache,
     flows: Option<FlowCheck>,
+    /// Packets of ours that the kernel does not carry.
+    pub(crate) engines: Engines,
 }
 
 /// What was read and is still true.
@@ -99,6 +102,7 @@ impl Kernel {
             scope: None,
             cache: Cache::default(),
             flows: None,
+            engines: Engines::default(),
         })
     }
 
@@ -122,7 +126,7 @@ impl Kernel {
 
     /// What the WireGuard devices of this process tell of their peers.
     pub fn evidence(&self) -> Evidence {
-        Evidence::new()
+        self.engines.evidence()
     }
 
     fn look(&mut self, scope: Option<&Scope>) -> Result<(), KernelError> {
@@ -303,6 +307,7 @@ impl World for Kernel {
         self.look_at_routing(scope, &own)?;
         let table = self.table(scope)?;
         let mut state = self.state_of_links(scope, plan, &own);
+        state.own.wireguard = self.engines.observe(self.cache.links.as_deref().unwrap_or_default());
         self.add_routing(&mut state);
         state.wrong_flows = self.wrong_flows(plan, table.as_ref());
         if let Some(record) = table {

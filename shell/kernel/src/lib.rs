@@ -22,6 +22,7 @@ mod steps;
 mod sysctls;
 mod tun;
 mod watcher;
+mod wireguard;
 
 pub use error::KernelError;
 pub use kernel::Kernel;

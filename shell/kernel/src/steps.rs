@@ -45,6 +45,7 @@ impl Kernel {
         match step {
             Step::CreateLink(name, link) => {
                 self.cache.links = None;
+                self.engines.end(name);
                 links::create(&self.netlink, scope, name, link)
             }
             Step::SetLink(name, link) => {
@@ -53,6 +54,7 @@ impl Kernel {
             }
             Step::DeleteLink(name) => {
                 self.cache.links = None;
+                self.engines.end(name);
                 links::delete(&self.netlink, scope, name)
             }
             Step::AddAddress(dev, net) => {
@@ -62,10 +64,17 @@ impl Kernel {
                 self.off(dev, |netlink, index| addresses::delete(netlink, dev, index, net))
             }
             Step::SetSysctl(sysctl) => sysctls::write(&sysctl.key.path(), sysctl.value),
-            Step::SetWireguard(dev, ..) | Step::SetPeer(dev, ..) => {
-                Err(KernelError::NoWireguard(dev.clone()))
+            Step::SetWireguard(dev, key, port) => {
+                self.ensure_links()?;
+                let links = self.cache.links.as_deref().unwrap_or_default();
+                self.engines.set_device((dev, links), key, *port)
             }
-            Step::RemoveWireguard(_) | Step::RemovePeer(..) => Ok(()),
+            Step::RemoveWireguard(dev) => {
+                self.engines.end(dev);
+                Ok(())
+            }
+            Step::SetPeer(dev, key, peer) => self.engines.set_peer(dev, *key, peer),
+            Step::RemovePeer(dev, key) => self.engines.remove_peer(dev, *key),
             Step::AddFdb(entry) => {
                 self.on(&entry.dev, |netlink, index| neighbours::add_fdb(netlink, index, entry))
             }

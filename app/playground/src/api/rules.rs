@@ -6,9 +6,14 @@ use super::OPERATOR_NAMESPACE;
 
 const READ: [Verb; 3] = [Verb::Get, Verb::List, Verb::Watch];
 
-/// The gateway: keeps Endpoints, Clusters and Gateways, elects its leader, labels its pod, tells events.
-pub(crate) fn gateway_rules() -> Vec<Rule> {
+/// The gateway: keeps Endpoints, Clusters and Gateways, elects its leader, labels its pod, tells events, and has a
+/// key of its own for WireGuard cables. A rule with a name
+/// never admits creation.
+pub(crate) fn gateway_rules(node: &str) -> Vec<Rule> {
+    let key = format!("submariner-wireguard-{node}");
     vec![
+        Rule::on("", &["secrets"]).verbs(&[Verb::Create]).within(OPERATOR_NAMESPACE),
+        Rule::on("", &["secrets"]).verbs(&[Verb::Get, Verb::Delete]).within(OPERATOR_NAMESPACE).named(&key),
         Rule::on("", &["nodes", "pods", "services", "namespaces"]).verbs(&READ),
         Rule::on("", &["pods"]).verbs(&[Verb::Patch, Verb::Update]).within(OPERATOR_NAMESPACE),
         Rule::on("", &["events"]).verbs(&[Verb::Create, Verb::Patch]),

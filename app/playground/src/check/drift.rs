@@ -236,6 +236,7 @@ fn sysctls(context: &Context<'_>, node: &Node) -> anyhow::Result<Healed> {
     let all = [
         strict("vx-submariner"),
         strict("vxlan-tunnel"),
+        strict("submariner"),
         strict("cni0"),
         ("net/ipv4/ip_forward".to_owned(), "0"),
     ];

@@ -9,7 +9,9 @@ use anyhow::Context;
 use subm_lab::STATE_DIR;
 
 use super::Kind;
-use crate::api::{Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, gateway_rules, route_agent_rules};
+use crate::api::{
+    Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, gateway_rules, route_agent_rules, token,
+};
 use crate::settings::Settings;
 use crate::topology::{Cluster, Node, shown};
 
@@ -68,9 +70,22 @@ fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> anyhow::Result<
         ("BROKER_K8S_SECRET", mount_hub_secret(cluster, hub)?),
         ("BROKER_K8S_INSECURE", "false".to_owned()),
         ("CE_IPSEC_PSK", String::new()),
+        ("CE_IPSEC_PSKSECRET", mount_preshared_key()?),
         ("CE_IPSEC_NATTPORT", "4500".to_owned()),
         ("CE_IPSEC_DEBUG", "false".to_owned()),
     ])
+}
+
+/// Puts the secret that all clusters share where its Secret would be mounted, and tells the Secret's name.
+fn mount_preshared_key() -> anyhow::Result<String> {
+    const NAME: &str = "submariner-ipsec-psk";
+    let directory = Path::new(SECRETS).join(NAME);
+    let path = directory.join("psk");
+    if !path.exists() {
+        fs::create_dir_all(&directory)?;
+        write_secret(&path, &token()?)?;
+    }
+    Ok(NAME.to_owned())
 }
 
 /// Puts the member's credential where the Secret would be mounted, and tells the Secret's name.
@@ -92,7 +107,7 @@ fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
 /// A way to the API at home for this daemon alone.
 fn kubeconfig(kind: Kind, home: &Api, node: &Node) -> anyhow::Result<PathBuf> {
     let rules = match kind {
-        Kind::Gateway => gateway_rules(),
+        Kind::Gateway => gateway_rules(&node.name),
         Kind::RouteAgent => route_agent_rules(),
     };
     let user = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:submariner-{}", kind.name());
