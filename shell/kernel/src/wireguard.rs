@@ -63,7 +63,10 @@ impl Engines {
         let private_key = private_key.clone();
         if let Some(running) = self.0.get_mut(name) {
             let peers = running.device.peers.clone();
-            return running.set(WireguardDevice { private_key, listen_port, peers }).map_err(failed).map(drop);
+            return running
+                .set(WireguardDevice { private_key, listen_port, peers })
+                .map_err(failed)
+                .map(drop);
         }
         let device = WireguardDevice { private_key, listen_port, peers: BTreeMap::new() };
         let link = links.iter().find(|link| link.name == name.as_str());

@@ -20,7 +20,6 @@ const EDGES: &[(&str, &[&str])] = &[
     ("core/cable", &["core/types", "core/plan", "core/peers"]),
     ("core/route", &["core/types", "core/plan", "core/peers"]),
     ("core/sync", &["core/types", "core/api"]),
-    ("shell/wireguard", &["core/types", "core/noise"]),
     ("shell/kernel", &["core/types", "core/plan", "shell/wireguard"]),
     ("shell/kube", &["core/types", "core/api", "core/probe", "core/sync"]),
     ("shell/runtime", &["core/types", "core/plan", "core/probe"]),

@@ -7,8 +7,7 @@ use super::OPERATOR_NAMESPACE;
 const READ: [Verb; 3] = [Verb::Get, Verb::List, Verb::Watch];
 
 /// The gateway: keeps Endpoints, Clusters and Gateways, elects its leader, labels its pod, tells events, and has a
-/// key of its own for WireGuard cables. A rule with a name
-/// never admits creation.
+/// key of its own for WireGuard cables. A rule with a name never admits creation.
 pub(crate) fn gateway_rules(node: &str) -> Vec<Rule> {
     let key = format!("submariner-wireguard-{node}");
     vec![

@@ -9,9 +9,7 @@ use anyhow::Context;
 use subm_lab::STATE_DIR;
 
 use super::Kind;
-use crate::api::{
-    Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, gateway_rules, route_agent_rules, token,
-};
+use crate::api::{Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, gateway_rules, route_agent_rules, token};
 use crate::settings::Settings;
 use crate::topology::{Cluster, Node, shown};
 
