@@ -35,6 +35,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "kernel", filter: IN_NAMESPACES, lack: kernel },
     Group { name: "ip", filter: BESIDE_OTHERS, lack: |_| Ok(program("ip")) },
     Group { name: "nft", filter: BESIDE_OTHERS, lack: |_| Ok(program("nft")) },
+    Group { name: "tun", filter: "package(subm-kernel) & test(/^tunnels::tun_/)", lack: |_| Ok(tun()) },
     Group { name: "kubectl", filter: "binary(kubectl)", lack: |_| Ok(program("kubectl")) },
 ];
 
@@ -88,6 +89,11 @@ fn in_namespace(arguments: &[&str]) -> Command {
     }
     command.args(["--net", "--"]).args(arguments);
     command
+}
+
+fn tun() -> Option<String> {
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+    opened.err().map(|error| format!("/dev/net/tun: {error}"))
 }
 
 fn program(name: &str) -> Option<String> {

@@ -236,7 +236,7 @@ fn plugin_address(view: &GatewayView, family: Family) -> Option<IpAddr> {
 /// Packets of this node to a gateway inside its own cluster's networks go out by the main table: a cable must not be
 /// sent into itself. Pods reach the address through the cable, like any other of its network, and nobody gets addresses
 /// of another cluster by calling them its gateway's.
-fn outside_rules(tunnels: &BTreeMap<CableId, Tunnel>) -> BTreeSet<Rule> {
+pub(crate) fn outside_rules(tunnels: &BTreeMap<CableId, Tunnel>) -> BTreeSet<Rule> {
     let inside = tunnels.values().filter(|tunnel| tunnel.networks.contains(tunnel.using_ip));
     let rule = |tunnel: &Tunnel| {
         let (to, iif) = (Some(IpNet::from(tunnel.using_ip)), Some(IfName::constant("lo")));

@@ -1,12 +1,11 @@
 //! Encrypted cables: WireGuard with the parameters of the Go implementation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::IpNet;
-use subm_plan::numbers::{METRIC, RULE_CABLE, RULE_OUTSIDE, TABLE_CABLE, WIREGUARD_OVERHEAD};
+use subm_plan::numbers::{METRIC, RULE_CABLE, TABLE_CABLE, WIREGUARD_OVERHEAD};
 use subm_plan::{
-    Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, Rule, RuleSelector, SysctlKey, TableId, Veth,
+    Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, Rule, RuleSelector, SysctlKey, Veth,
     WireguardDevice, WireguardPeer,
 };
 use subm_types::{
@@ -15,6 +14,7 @@ use subm_types::{
 };
 
 use crate::status::unprobed;
+use crate::vxlan::outside_rules;
 use crate::{Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, State, Status, Tunnel};
 
 /// COMPAT: seconds of silence after which something is sent.
@@ -98,7 +98,7 @@ impl Cable for WireguardCable {
         }
         let CablePlan { node, tunnels } = &mut out.value;
         node.wireguard.insert(link_name(), device);
-        node.rules.extend(outside_rules(tunnels.values()));
+        node.rules.extend(outside_rules(tunnels));
         out
     }
 
@@ -237,19 +237,6 @@ fn connect(node: &mut NodePlan, device: &mut WireguardDevice, (tunnel, view): (&
         let route = Route { src, ..Route::dev(link_name()) };
         node.routes.insert(RouteKey { table: TABLE_CABLE, dst, metric: METRIC }, route);
     }
-}
-
-/// Packets to remote gateways go out by the main table, also where a gateway's address is in a remote network: a
-/// cable must not be sent into itself.
-fn outside_rules<'a, I: Iterator<Item = &'a Tunnel> + Clone>(tunnels: I) -> BTreeSet<Rule> {
-    let remote: CidrSet = tunnels.clone().flat_map(|tunnel| tunnel.networks.iter()).collect();
-    let inside = tunnels.map(|tunnel| tunnel.using_ip).filter(|address| remote.contains(*address));
-    let rule = |address: IpAddr| {
-        let selector = RuleSelector { to: Some(IpNet::from(address)), ..RuleSelector::default() };
-        let family = Family::of(address);
-        Rule { family, priority: RULE_OUTSIDE, selector, table: TableId::MAIN }
-    };
-    inside.map(rule).collect()
 }
 
 fn no_keys() -> Problem {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use ipnet::IpNet;
 use subm_plan::{HostFacts, LinkFacts};
 use subm_types::{CableName, ClusterUid, Epoch, HostName, PerFamily};
 
@@ -190,7 +191,10 @@ fn a_gateway_inside_a_remote_network_is_reached_outside_the_cable() {
     let endpoints = vec![endpoint("west", "10.2.0.9", "10.2.0.0/16", Some(key(2)))];
     let all = show(&GatewayView { endpoints, ..east() });
     let rules: Vec<&str> = all.lines().filter(|line| line.starts_with("rule")).collect();
-    assert_eq!(rules, ["rule 99: from all to 10.2.0.9/32 lookup main", "rule 100: from all lookup 100"]);
+    assert_eq!(
+        rules,
+        ["rule 99: from all to 10.2.0.9/32 iif lo lookup main", "rule 100: from all lookup 100"]
+    );
 }
 
 #[test]
