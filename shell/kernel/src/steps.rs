@@ -2,7 +2,7 @@
 
 use nlink::netlink::{Connection, Nftables};
 use subm_plan::{Flow, LinkKind, Scope, Step, StepFailure};
-use subm_types::IfName;
+use subm_types::{IfName, PrivateKey};
 
 use crate::netlink::Netlink;
 use crate::{
@@ -44,8 +44,7 @@ impl Kernel {
     pub(crate) fn take(&mut self, scope: &Scope, step: &Step) -> Result<(), KernelError> {
         match step {
             Step::CreateLink(name, link) => {
-                self.cache.links = None;
-                self.engines.end(name);
+                self.forget_link(name);
                 links::create(&self.netlink, scope, name, link)
             }
             Step::SetLink(name, link) => {
@@ -53,8 +52,7 @@ impl Kernel {
                 links::set(&self.netlink, scope, name, link)
             }
             Step::DeleteLink(name) => {
-                self.cache.links = None;
-                self.engines.end(name);
+                self.forget_link(name);
                 links::delete(&self.netlink, scope, name)
             }
             Step::AddAddress(dev, net) => {
@@ -64,11 +62,7 @@ impl Kernel {
                 self.off(dev, |netlink, index| addresses::delete(netlink, dev, index, net))
             }
             Step::SetSysctl(sysctl) => sysctls::write(&sysctl.key.path(), sysctl.value),
-            Step::SetWireguard(dev, key, port) => {
-                self.ensure_links()?;
-                let links = self.cache.links.as_deref().unwrap_or_default();
-                self.engines.set_device((dev, links), key, *port)
-            }
+            Step::SetWireguard(dev, key, port) => self.set_wireguard(dev, key, *port),
             Step::RemoveWireguard(dev) => {
                 self.engines.end(dev);
                 Ok(())
@@ -105,6 +99,17 @@ impl Kernel {
             }
             Step::ForgetFlow(flow) => self.forget(flow),
         }
+    }
+
+    /// What is done to a link ends what we have on it.
+    fn forget_link(&mut self, name: &IfName) {
+        self.cache.links = None;
+        self.engines.end(name);
+    }
+
+    fn set_wireguard(&mut self, dev: &IfName, key: &PrivateKey, port: u16) -> Result<(), KernelError> {
+        self.ensure_links()?;
+        self.engines.set_device((dev, self.cache.links.as_deref().unwrap_or_default()), key, port)
     }
 
     fn ensure_links(&mut self) -> Result<(), KernelError> {

@@ -82,6 +82,15 @@ pub(crate) fn tun_devices() -> bool {
     std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun").is_ok()
 }
 
+fn links() -> BTreeMap<IfName, Link> {
+    BTreeMap::from([
+        (name("subm0"), vxlan(100, "127.0.0.1")),
+        (name("subm1"), vxlan(101, "::1")),
+        (name("subm-veth"), pair(1420)),
+        (name("subm-br"), Link { kind: LinkKind::Bridge, mtu: Some(Mtu(1300)), mac: Some(mac(3)) }),
+    ])
+}
+
 /// A plan with every kind of object, in both families.
 pub(crate) fn plan() -> NodePlan {
     let (four, six) = (name("subm0"), name("subm1"));
@@ -92,12 +101,7 @@ pub(crate) fn plan() -> NodePlan {
         mac: mac(last),
     };
     NodePlan {
-        links: BTreeMap::from([
-            (four.clone(), vxlan(100, "127.0.0.1")),
-            (six.clone(), vxlan(101, "::1")),
-            (name("subm-veth"), pair(1420)),
-            (name("subm-br"), Link { kind: LinkKind::Bridge, mtu: Some(Mtu(1300)), mac: Some(mac(3)) }),
-        ]),
+        links: links(),
         addresses: BTreeSet::from([
             (four.clone(), net("240.0.0.1/8")),
             (four.clone(), net("fd00:240::1/64")),
