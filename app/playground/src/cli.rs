@@ -1,6 +1,7 @@
 //! What a person types.
 
 mod shape;
+mod suggestions;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, IsTerminal, Read, Seek, SeekFrom, Write};
@@ -240,13 +241,9 @@ fn bring_up(name: &str, up: UpArgs) -> anyhow::Result<()> {
     }
     let settings = settings(name, up.cable_driver, up.build, Lifetime::Detached)?;
     let mut client = supervisor::start(&settings, tell)?;
-    print(&exec::status(&mut client)?.tables())?;
-    print(&format!(
-        "Go on with\n  {subctl} check\n  {subctl} exec east/worker/pod-1 -- ping 10.2.0.2\n  \
-         {subctl} exec east/worker/pod-1 -- curl http://10.2.1.2:8080/\n  \
-         {subctl} exec east -- kubectl -n submariner-operator get gateways.submariner.io\n  \
-         {subctl} logs -f east/gateway/gateway\n  {subctl} down\n"
-    ))
+    let status = exec::status(&mut client)?;
+    print(&status.tables())?;
+    print(&suggestions::of(&subctl, &Topology::new(&status.topology)))
 }
 
 fn tell(reply: Reply) {

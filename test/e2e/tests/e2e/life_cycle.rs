@@ -148,6 +148,30 @@ fn interrupted_up_leaves_nothing() -> Result<()> {
 }
 
 #[test]
+fn what_up_says_to_go_on_with_is_there() -> Result<()> {
+    let playground = Playground::named(&[&text(&program("subctl")?)?]);
+    let shape = ["--clusters", "lima,oslo", "--families", "ipv6", "--workers", "2", "--pods", "1"];
+    let output = playground.command(&[&["up"][..], &shape].concat()).output()?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let mut tried = 0;
+    for (what, words) in said.lines().filter_map(|line| line.split_once(" -- ")) {
+        let place = what.rsplit(' ').next().context("a place is named")?;
+        playground.ask(place, &["true"])?;
+        if let Some(address) = words.strip_prefix("ping ") {
+            let known = said.lines().any(|line| line.starts_with("oslo/") && line.ends_with(address));
+            ensure!(known, "no pod of oslo has {address}: {said}");
+            tried += 1;
+        }
+    }
+    let daemon = said.lines().find_map(|line| line.split_once(" logs -f "));
+    let (_, daemon) = daemon.with_context(|| said.clone())?;
+    ensure!(playground.command(&["logs", daemon]).output()?.status.success(), "{daemon} has no log");
+    ensure!(tried == 1, "{said}");
+    playground.down()
+}
+
+#[test]
 fn what_a_check_cannot_do_is_said() -> Result<()> {
     let playground = Playground::up(&program("subctl")?, &["--pods", "1"])?;
     let output = |words: &[&str]| -> Result<(bool, String)> {
