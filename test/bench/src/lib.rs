@@ -7,9 +7,11 @@
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 pub mod contest;
-pub mod cpu;
+
 mod crash;
+mod engine;
 mod first_packet;
+mod flood;
 mod heal;
 pub mod idle_timer;
 pub mod load;
@@ -17,10 +19,13 @@ mod memory;
 pub mod peers;
 mod planning;
 pub mod record;
+mod restart;
 pub mod samples;
 mod start;
 pub mod tunnel;
+pub mod usage;
 mod vxlan;
+mod wireguard;
 
 use std::env;
 use std::fs;
@@ -28,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use subm_e2e::Playground;
 
 use crate::idle_timer::IdleTimer;
@@ -54,6 +59,9 @@ const BENCHES: &[Bench] = &[
     crash::BENCH,
     memory::BENCH,
     vxlan::BENCH,
+    wireguard::BENCH,
+    flood::BENCH,
+    restart::BENCH,
 ];
 
 /// Where the programs under test lie: beside this one, built with the same profile.
@@ -73,6 +81,16 @@ struct Cli {
     /// Print the names of the benches and what they measure.
     #[arg(long)]
     list: bool,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// What this program is beside the one that measures.
+#[derive(Subcommand)]
+enum Part {
+    /// One end of a WireGuard tunnel of ours
+    #[command(hide = true)]
+    End(engine::End),
 }
 
 /// The program: chooses, measures, reports.
@@ -83,6 +101,9 @@ pub fn main() -> ExitCode {
             println!("{:<28} {}", bench.name, bench.about);
         }
         return ExitCode::SUCCESS;
+    }
+    if let Some(Part::End(end)) = &cli.part {
+        return ended(end.run().map(|()| ExitCode::SUCCESS));
     }
     if let Some(code) = as_root_of_a_user_namespace() {
         return code;

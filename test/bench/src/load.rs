@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use subm_lab::Host;
 
-use crate::cpu;
+use crate::usage;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a generator that cannot go on looks whether it shall end.
@@ -95,7 +95,7 @@ pub fn measure(way: &Way, load: Load, processes: &[u32], window: Window) -> Resu
     thread::sleep(window.warm_up);
     let look = || -> Result<(Instant, u64, f64, f64)> {
         let count = running.count.load(Ordering::Relaxed);
-        Ok((Instant::now(), count, cpu::of_processes(processes)?, cpu::of_machine()?))
+        Ok((Instant::now(), count, usage::of_processes(processes)?, usage::of_machine()?))
     };
     let before = look()?;
     thread::sleep(window.measured);

@@ -42,7 +42,8 @@ const FAR: Side = Side {
     key: 2,
     public_key: "ce8d3ad1ccb633ec7b70c17814a5c76ecd029685050d344745ba05870e587d59",
 };
-const PORT: u16 = 4500;
+/// Where both ends listen.
+pub const PORT: u16 = 4500;
 const WIRE: &str = "eth0";
 /// Until a program has made its device.
 const PATIENCE: Duration = Duration::from_secs(20);

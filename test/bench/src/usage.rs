@@ -1,4 +1,4 @@
-//! Processor time: of some processes, and of the whole machine.
+//! What processes use: processor time, also of the whole machine, and memory.
 
 use std::fs;
 
@@ -32,6 +32,16 @@ pub fn of_machine() -> Result<f64> {
     seconds(&[user, nice, system, irq, softirq]).context("/proc/stat is odd")
 }
 
+/// Megabytes of its own that a process holds.
+pub fn memory_of(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("process {pid} has ended"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib =
+        line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("{path} is odd"))?;
+    Ok(kib.parse::<f64>()? * 1024.0 / 1e6)
+}
+
 fn seconds(ticks: &[&str]) -> Result<f64> {
     let ticks = ticks.iter().map(|text| text.parse::<f64>()).sum::<Result<f64, _>>()?;
     Ok(ticks / TICKS_PER_SECOND)
@@ -40,6 +50,15 @@ fn seconds(ticks: &[&str]) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_is_of_the_process() {
+        let own = std::process::id();
+        let before = memory_of(own).unwrap();
+        let held = vec![1_u8; 50_000_000];
+        let after = memory_of(own).unwrap();
+        assert!(after > before + 40.0 && held.len() == 50_000_000, "{before} MB, then {after} MB");
+    }
 
     #[test]
     fn work_is_seen() {
