@@ -141,21 +141,27 @@ impl OutBatch {
             let Some(inner) = Inner::parse(packet) else { continue };
             let Some(path) = table.path_to(inner.destination) else { continue };
             let Ok(split) = Split::of(&frame.offload, &mut packet[..inner.length]) else {
-                tracing::trace!(offload = ?frame.offload, "a frame of the device cannot be cut");
+                tell_uncut(frame);
                 continue;
             };
             match self.sealer.add(&split, path, mtu, now) {
                 Ok(()) => {}
                 Err(Lack::Session) => stage(shared, path.key(), &split),
-                Err(cause @ (Lack::Endpoint | Lack::Room)) => {
-                    tracing::trace!(peer = %path.key(), ?cause, "packets were not sent");
-                }
+                Err(cause @ (Lack::Endpoint | Lack::Room)) => tell_unsent(path.key(), cause),
             }
         }
         if table.bell().take() {
             shared.mailbox.ring();
         }
     }
+}
+
+fn tell_uncut(frame: &Frame) {
+    tracing::trace!(offload = ?frame.offload, "a frame of the device cannot be cut");
+}
+
+fn tell_unsent(peer: &subm_noise::PublicKey, cause: Lack) {
+    tracing::trace!(%peer, ?cause, "packets were not sent");
 }
 
 /// Leaves the packets of a frame for when there is a session.

@@ -146,8 +146,7 @@ impl UdpSocket {
         match cause.raw_os_error() {
             // The way out computes no checksums: the kernel refuses to cut for it, today and tomorrow.
             Some(libc::EIO) if train.length > train.segment => {
-                tracing::debug!(to = %train.to, "the kernel cannot cut datagrams on this way; sending them one by one");
-                self.cuts.store(false, Relaxed);
+                self.cut_no_more(train);
                 self.send_apart(buffer, train);
             }
             // A datagram is longer than the path takes: alone it may still go in fragments.
@@ -156,6 +155,11 @@ impl UdpSocket {
             }
             _ => tracing::trace!(to = %train.to, %cause, "datagrams were not sent"),
         }
+    }
+
+    fn cut_no_more(&self, train: &Train) {
+        tracing::debug!(to = %train.to, "the kernel cannot cut datagrams on this way; sending them one by one");
+        self.cuts.store(false, Relaxed);
     }
 
     fn send_apart(&self, buffer: &[u8], train: &Train) {

@@ -111,10 +111,8 @@ impl Besieger {
         let (ammunition, seen, count) = (Arc::clone(&self.ammunition), Arc::clone(&stop), Arc::clone(&sent));
         let start = Instant::now();
         let thread = thread::spawn(move || {
-            for datagram in ammunition.iter().cycle() {
-                if seen.load(Ordering::Relaxed) {
-                    return;
-                }
+            let going = |_: &&Vec<u8>| !seen.load(Ordering::Relaxed);
+            for datagram in ammunition.iter().cycle().take_while(going) {
                 // Nobody need listen; what the kernel refuses is not counted.
                 count.fetch_add(u64::from(socket.send(datagram).is_ok()), Ordering::Relaxed);
             }
@@ -162,7 +160,7 @@ impl Sink {
 
 /// Real datagrams of the tunnel, as they come by on the wire of the far gateway.
 fn overhear(tunnel: &Tunnel) -> Result<Vec<Vec<u8>>> {
-    /// KERNEL: ETH_P_IP; a packet socket takes it in network order.
+    /// KERNEL: `ETH_P_IP`; a packet socket takes it in network order.
     const IPV4: i32 = (0x0800_u16.to_be()) as i32;
     let mut socket =
         tunnel.hosts[1].enter(|| Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(IPV4))))??;

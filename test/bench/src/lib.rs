@@ -19,7 +19,6 @@ mod memory;
 pub mod peers;
 mod planning;
 pub mod record;
-mod restart;
 pub mod samples;
 mod start;
 pub mod tunnel;
@@ -61,7 +60,6 @@ const BENCHES: &[Bench] = &[
     vxlan::BENCH,
     wireguard::BENCH,
     flood::BENCH,
-    restart::BENCH,
 ];
 
 /// Where the programs under test lie: beside this one, built with the same profile.
