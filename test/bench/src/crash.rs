@@ -60,7 +60,7 @@ fn run(programs: &Programs) -> Result<Vec<Record>> {
 }
 
 /// Kills a daemon and waits until it was started again.
-fn kill(playground: &Playground, path: &str) -> Result<()> {
+pub(crate) fn kill(playground: &Playground, path: &str) -> Result<()> {
     let find = || -> Result<(i32, u32)> {
         let all = playground.status()?.daemons;
         let found = all.iter().find(|daemon| daemon.path == path);

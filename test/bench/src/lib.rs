@@ -19,6 +19,7 @@ mod memory;
 pub mod peers;
 mod planning;
 pub mod record;
+mod restart;
 pub mod samples;
 mod start;
 pub mod tunnel;
@@ -60,6 +61,7 @@ const BENCHES: &[Bench] = &[
     vxlan::BENCH,
     wireguard::BENCH,
     flood::BENCH,
+    restart::BENCH,
 ];
 
 /// Where the programs under test lie: beside this one, built with the same profile.
