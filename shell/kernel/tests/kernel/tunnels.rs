@@ -1,10 +1,12 @@
 //! The links that userspace reads and writes packets by.
 
 use subm_kernel::Kernel;
-use subm_plan::{HostFacts, Link, LinkKind, NodePlan, World};
-use subm_types::Mtu;
+use subm_plan::{HostFacts, Link, LinkKind, NodePlan, Step, WireguardDevice, WireguardPeer, World};
+use subm_types::{Mtu, PresharedKey, PrivateKey};
 
-use crate::ground::{converge, foreign, in_fresh_namespace, key, listing, name, reach, route, tun_devices};
+use crate::ground::{
+    converge, foreign, in_fresh_namespace, key, listing, name, networks, pair, reach, route, tun_devices,
+};
 
 fn tun() -> NodePlan {
     let mut plan = NodePlan::default();
@@ -55,5 +57,64 @@ fn host_tells_whether_tun_devices_can_be_opened() {
     in_fresh_namespace(|| {
         let HostFacts { tun, .. } = Kernel::open().unwrap().facts().unwrap();
         assert_eq!(tun, tun_devices());
+    });
+}
+
+/// A pair of links with WireGuard on it, and two peers that nobody is.
+fn wireguard() -> NodePlan {
+    let dev = name("subm-veth");
+    let peer = |last: u8, allowed: &str| WireguardPeer {
+        preshared_key: Some(PresharedKey::new([last; 32])),
+        endpoint: format!("127.0.0.{last}:51820").parse().unwrap(),
+        allowed: networks(allowed),
+        keepalive: 10,
+    };
+    let public = |last: u8| subm_noise::public_key(&PrivateKey::new([last; 32]));
+    let device = WireguardDevice {
+        private_key: PrivateKey::new([1; 32]),
+        listen_port: 51820,
+        peers: [(public(2), peer(2, "10.2.0.0/16 fd00:2::/48")), (public(3), peer(3, "10.3.0.0/16"))].into(),
+    };
+    let mut plan = NodePlan::default();
+    plan.links.insert(dev.clone(), pair(1420));
+    plan.routes.insert(key(100, "10.2.0.0/16", 100), route("subm-veth", None, None, None));
+    plan.wireguard.insert(dev, device);
+    plan
+}
+
+#[test]
+fn wireguard_is_what_the_plan_says_and_stays_so() {
+    in_fresh_namespace(|| {
+        let mut kernel = Kernel::open().unwrap();
+        reach(&mut kernel, &wireguard());
+        assert_eq!(kernel.evidence().len(), 2);
+        let mut other = wireguard();
+        let device = other.wireguard.get_mut(&name("subm-veth")).unwrap();
+        device.listen_port = 51821;
+        let (first, second) = (*device.peers.keys().next().unwrap(), *device.peers.keys().last().unwrap());
+        let moved = device.peers.remove(&first).unwrap();
+        device.peers.get_mut(&second).unwrap().allowed = moved.allowed;
+        reach(&mut kernel, &other);
+        reach(&mut kernel, &wireguard());
+        // The device goes with its link, and comes back with it.
+        foreign("ip link del subm-far");
+        assert!(!converge(&mut kernel, &wireguard()).is_empty());
+        reach(&mut kernel, &wireguard());
+        reach(&mut kernel, &NodePlan::default());
+        assert!(kernel.evidence().is_empty());
+    });
+}
+
+#[test]
+fn wireguard_is_set_up_again_on_the_link_that_a_process_left() {
+    in_fresh_namespace(|| {
+        reach(&mut Kernel::open().unwrap(), &wireguard());
+        let mut another = Kernel::open().unwrap();
+        let steps = converge(&mut another, &wireguard());
+        assert!(
+            matches!(steps.as_slice(), [Step::SetWireguard(..), Step::SetPeer(..), Step::SetPeer(..)]),
+            "{steps:#?}"
+        );
+        assert_eq!(converge(&mut another, &wireguard()), []);
     });
 }
