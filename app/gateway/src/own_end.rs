@@ -124,7 +124,7 @@ fn no_health_check_address(config: &Config, pods: &CidrSet) -> Problem {
         reason: "NoHealthCheckAddress",
         object: format!("Node {}", config.node_name),
         field: "SUBMARINER_CLUSTERCIDR".to_owned(),
-        what: format!("no interface of the node has an address in {}", pods),
+        what: format!("no interface of the node has an address in {pods}"),
         remedy: "check the pod CIDR and the network plug-in, or set SUBMARINER_HEALTHCHECKENABLED=false; peers cannot probe this cluster until then".to_owned(),
     }
 }

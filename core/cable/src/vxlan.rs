@@ -51,12 +51,14 @@ impl Cable for VxlanCable {
         for endpoint in &accepted.followed {
             let families = shared(&view.local, endpoint);
             out.problems.extend(families.problems);
+            let id = |family| CableId {
+                cluster: endpoint.cluster.clone(),
+                family,
+                path: endpoint.cable_name.clone(),
+            };
             for family in families.value {
                 match tunnel(endpoint, family, view, &mut taken) {
-                    Ok(tunnel) => {
-                        let (cluster, path) = (endpoint.cluster.clone(), endpoint.cable_name.clone());
-                        out.value.tunnels.insert(CableId { cluster, family, path }, tunnel);
-                    }
+                    Ok(tunnel) => drop(out.value.tunnels.insert(id(family), tunnel)),
                     Err(problem) => out.problems.push(problem),
                 }
             }

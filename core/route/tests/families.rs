@@ -20,7 +20,7 @@ fn kernel(view: &NodeView) -> String {
 fn chain(view: &NodeView, name: &str) -> String {
     let table = plan(view).value.node.table.unwrap();
     let found = table.chains.iter().find(|(chain, _)| chain.0 == name).unwrap();
-    found.1.rules.iter().map(|rule| format!("{rule}\n")).collect()
+    found.1.rules.iter().flat_map(|rule| [rule.to_string(), "\n".to_owned()]).collect()
 }
 
 /// The same cluster with both families.

@@ -62,7 +62,9 @@ fn running_flow_over_ipv6_shows_its_own_source_again() {
         let keep = Rule::new([to], Verdict::SnatToSelf(Family::V6), "keep the source");
         let mut plan = plan();
         let chains = &mut plan.table.as_mut().unwrap().chains;
-        chains.values_mut().for_each(|chain| chain.rules.push(keep.clone()));
+        for chain in chains.values_mut() {
+            chain.rules.push(keep.clone());
+        }
         plan.flows.insert(FlowRule { from: networks("fd01::/64"), to: networks("fd02::/64") });
         let steps = converge(&mut kernel, &plan);
         assert!(matches!(steps.as_slice(), [Step::SetTable(_), Step::ForgetFlow(_)]), "{steps:#?}");

@@ -91,6 +91,18 @@ fn links() -> BTreeMap<IfName, Link> {
     ])
 }
 
+fn sysctls(four: &IfName, six: &IfName) -> BTreeMap<SysctlKey, u32> {
+    BTreeMap::from([
+        (SysctlKey::AcceptRa(six.clone()), 0),
+        (SysctlKey::Forwarding(Family::V4), 1),
+        (SysctlKey::Forwarding(Family::V6), 1),
+        (SysctlKey::RpFilter(four.clone()), 2),
+        (SysctlKey::SendRedirects(four.clone()), 0),
+        (SysctlKey::LinkForwarding(Family::V6, six.clone()), 1),
+        (SysctlKey::AddrGenMode(six.clone()), 1),
+    ])
+}
+
 /// A plan with every kind of object, in both families.
 pub(crate) fn plan() -> NodePlan {
     let (four, six) = (name("subm0"), name("subm1"));
@@ -109,15 +121,7 @@ pub(crate) fn plan() -> NodePlan {
             (six.clone(), net("fe80::ff:fe00:1/64")),
             (six.clone(), net("fd00:100:200::1/96")),
         ]),
-        sysctls: BTreeMap::from([
-            (SysctlKey::AcceptRa(six.clone()), 0),
-            (SysctlKey::Forwarding(Family::V4), 1),
-            (SysctlKey::Forwarding(Family::V6), 1),
-            (SysctlKey::RpFilter(four.clone()), 2),
-            (SysctlKey::SendRedirects(four.clone()), 0),
-            (SysctlKey::LinkForwarding(Family::V6, six.clone()), 1),
-            (SysctlKey::AddrGenMode(six.clone()), 1),
-        ]),
+        sysctls: sysctls(&four, &six),
         wireguard: BTreeMap::new(),
         fdb: BTreeSet::from([
             fdb(&four, MacAddress::ZERO, "10.0.0.2", None),
