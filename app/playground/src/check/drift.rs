@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use subm_kernel::Kernel;
 use subm_lab::traffic::UdpFlow;
 use subm_plan::{NodePlan, Scope, Step, World};
+use subm_types::Family;
 
 use super::Check;
 use super::context::{Context, PATIENCE, echo, of, until_ok};
@@ -233,13 +234,13 @@ fn sysctls(context: &Context<'_>, node: &Node) -> anyhow::Result<Healed> {
     let host = context.host(&node.name)?;
     let flows = flows(context, node)?;
     let strict = |link: &str| (format!("net/ipv4/conf/{link}/rp_filter"), "1");
-    let all = [
-        strict("vx-submariner"),
-        strict("vxlan-tunnel"),
-        strict("submariner"),
-        strict("cni0"),
-        ("net/ipv4/ip_forward".to_owned(), "0"),
-    ];
+    let switch = |family| match family {
+        Family::V4 => ("net/ipv4/ip_forward".to_owned(), "0"),
+        Family::V6 => ("net/ipv6/conf/all/forwarding".to_owned(), "0"),
+    };
+    let links = ["vx-submariner", "vxlan-tunnel", "submariner", "cni0"].map(strict);
+    let forwarding = Family::ALL.into_iter().filter(|family| node.net.get(*family).is_some()).map(switch);
+    let all = links.into_iter().chain(forwarding);
     let start = Instant::now();
     let mut hit = Vec::new();
     for (path, value) in all {
