@@ -319,9 +319,10 @@ fn check_own(check: &CheckArgs, verdicts: &mut Verdicts) -> anyhow::Result<()> {
         [all] if all == "all" => drivers(),
         some => some.to_vec(),
     };
-    // A name of its own, so that two checks at one time do not meet.
-    let name = format!("check-{}", std::process::id());
-    let build = |driver: &String| settings(&name, Some(driver.clone()), check.up.clone(), Lifetime::OfParent);
+    // A name of its own, so that two checks at one time do not meet, nor one that ends with the next.
+    let name = |driver: &str| format!("check-{}-{driver}", std::process::id());
+    let build =
+        |driver: &String| settings(&name(driver), Some(driver.clone()), check.up.clone(), Lifetime::OfParent);
     let settings = wanted.iter().map(build).collect::<anyhow::Result<Vec<_>>>()?;
     for settings in &settings {
         let prefix = if wanted.len() > 1 { format!("{}/", settings.cable_driver) } else { String::new() };
