@@ -3,11 +3,13 @@
 //! [`Store`] is pure state: objects by kind, namespace and name, a version counter and a bounded history per kind.
 //! [`ApiServer`] puts a lock, a clock, credentials and fault knobs around it, and serves it over TLS
 //! ([`ApiServer::serve`]) or in the process ([`ApiServer::service`], for `kube::Client::new`).
-//! The kinds are one table in `kinds.rs`. Everything is kept in memory. It never runs controllers: owner references
-//! are not followed, Pods are plain objects.
+//! The kinds are one table in `kinds.rs`. Everything is kept in memory, and with [`Builder::open`] also in a file: then
+//! nothing is acknowledged or shown that a crash could take back. It never runs controllers: owner references are not
+//! followed, Pods are plain objects.
 
 mod access;
 mod apply;
+mod backup;
 mod discovery;
 mod faults;
 mod fields;
@@ -23,6 +25,7 @@ mod selector;
 mod serve;
 mod server;
 mod shape;
+mod storage;
 mod store;
 mod strategic;
 mod table;
@@ -31,6 +34,7 @@ mod watch;
 
 pub use access::{Admission, Allowed, Credential, Credentials, Rule, User, Verb};
 pub use apply::Force;
+pub use backup::{Backup, BackupError, Contents};
 pub use faults::{Faults, Link};
 pub use kinds::{Kind, KindId, Scope, StatusField};
 pub use kubeconfig::kubeconfig;
@@ -38,7 +42,8 @@ pub use patch::{Part, Patch};
 pub use refusal::{Refusal, Stale, Subject};
 pub use selector::Selector;
 pub use serve::{Service, Unreachable};
-pub use server::{ApiServer, Builder, Objects};
+pub use server::{ApiServer, Builder, NotServed, Objects, OpenError};
 pub use shape::Cause;
+pub use storage::{Damage, Storage, StorageError};
 pub use store::{Change, Deletion, Effect, Event, Object, Place, Preconditions, Store, Writer};
 pub use tls::{Authority, ServerTls, TlsError};

@@ -87,6 +87,9 @@ pub enum Refusal {
     /// A fault knob asked for it.
     #[error("the server is currently unable to handle the request")]
     Unavailable,
+    /// The disk failed under the write.
+    #[error("Internal error occurred: the object could not be stored; the server's log tells why")]
+    NotStored,
 }
 
 /// What made a write stale.
@@ -149,6 +152,7 @@ impl Refusal {
             Self::NotAcceptable => 406,
             Self::TooLarge(_) => 413,
             Self::Unavailable => 503,
+            Self::NotStored => 500,
         }
     }
 
@@ -169,6 +173,7 @@ impl Refusal {
             Self::NotAcceptable => "NotAcceptable",
             Self::TooLarge(_) => "RequestEntityTooLarge",
             Self::Unavailable => "ServiceUnavailable",
+            Self::NotStored => "InternalError",
         }
     }
 
@@ -192,6 +197,7 @@ impl Refusal {
             | Self::MethodNotAllowed
             | Self::UnsupportedMediaType(_)
             | Self::NotAcceptable
+            | Self::NotStored
             | Self::TooLarge(_) => return None,
         };
         // COMPAT: Kubernetes puts the kind here for invalid objects and the resource everywhere else.

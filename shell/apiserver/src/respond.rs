@@ -49,7 +49,10 @@ pub(crate) async fn respond(
         return Err(Unreachable);
     }
     let (parts, body) = request.into_parts();
-    Ok(answer(shared, parts, body).await.unwrap_or_else(|refusal| refused(&refusal)))
+    let answered = answer(Arc::clone(&shared), parts, body).await;
+    // INVARIANT: nobody is told what a crash could take back, be it done, read or the cause of a refusal.
+    let answered = shared.settled().await.and(answered);
+    Ok(answered.unwrap_or_else(|refusal| refused(&refusal)))
 }
 
 async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Response<Body>, Refusal> {

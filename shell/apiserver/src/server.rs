@@ -9,10 +9,12 @@ use tokio::sync::watch;
 
 use crate::access::{Admission, Credential, Credentials};
 use crate::apply::Force;
+use crate::backup::Contents;
 use crate::faults::Faults;
 use crate::kinds::KindId;
 use crate::patch::Patch;
 use crate::refusal::Refusal;
+use crate::storage::{Journal, Storage, StorageError};
 use crate::store::{Deletion, Effect, Object, Place, Preconditions, Store, Writer};
 
 /// What all connections and handles share.
@@ -24,6 +26,8 @@ pub(crate) struct Shared {
     credentials: Credentials,
     faults: Faults,
     bookmarks: Duration,
+    /// None where everything is in memory only.
+    journal: Option<Journal>,
 }
 
 /// A Kubernetes-compatible API server in this process; clones are the same server.
@@ -64,27 +68,87 @@ impl Builder {
         self
     }
 
-    /// Makes the server, with the namespaces that every cluster has.
+    /// Makes a server that keeps everything in memory, with the namespaces that every cluster has.
     pub fn build(self) -> ApiServer {
+        self.assemble(&Contents::default(), None).expect("an empty store takes well-formed objects")
+    }
+
+    /// Makes a server that keeps everything in a file and goes on with what is in it.
+    pub fn open(self, storage: Storage) -> Result<ApiServer, OpenError> {
+        let contents = storage.contents()?;
+        Ok(self.assemble(&contents, Some(storage))?)
+    }
+
+    fn assemble(self, contents: &Contents, storage: Option<Storage>) -> Result<ApiServer, NotServed> {
         let mut seed = [0; 16];
         let random = rustls::crypto::ring::default_provider().secure_random;
         random.fill(&mut seed).expect("the operating system gives random bytes");
-        // INVARIANT: versions of a later server are higher, so that nobody takes its history for this one's.
+        // INVARIANT: versions of a later server are higher, so that nobody takes its history for this one's. One more
+        // than the newest write: a watch from before that has seen everything must list again as well.
         let version = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or_default();
+        let version = version.max(contents.version + 1);
+        let mut store = Store::new(seed, version, self.history);
+        restore(&mut store, &contents.objects)?;
+        let journal = storage.map(|storage| {
+            store.keep_rows();
+            Journal::start(storage, version)
+        });
         let shared = Shared {
-            store: RwLock::new(Store::new(seed, version, self.history)),
+            store: RwLock::new(store),
             bells: KindId::all().map(|_| watch::Sender::new(version)).collect(),
             credentials: self.credentials,
             faults: Faults::default(),
             bookmarks: self.bookmarks,
+            journal,
         };
         let server = ApiServer { shared: Arc::new(shared) };
         for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-            server.store().create(namespace).expect("an empty store takes a well-formed namespace");
+            match server.store().create(namespace) {
+                Ok(_) | Err(Refusal::AlreadyExists(_)) => {}
+                Err(refused) => {
+                    return Err(NotServed { object: format!("namespaces {name:?}"), source: refused });
+                }
+            }
         }
-        server
+        Ok(server)
     }
+}
+
+/// A server cannot go on with what a file holds.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot serve.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// An object of the file is not served.
+    #[error(transparent)]
+    NotServed(#[from] NotServed),
+}
+
+/// An object is not served by this version.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot serve {object}; was it stored by a later version?")]
+pub struct NotServed {
+    object: String,
+    source: Refusal,
+}
+
+/// Definitions come first: without them the objects that they define are unknown.
+fn restore(store: &mut Store, objects: &[Value]) -> Result<(), NotServed> {
+    let is_definition = |object: &&Value| object["kind"] == "CustomResourceDefinition";
+    let definitions = objects.iter().filter(is_definition);
+    for object in definitions.chain(objects.iter().filter(|object| !is_definition(object))) {
+        store.restore(object).map_err(|source| {
+            let text = |field| crate::metadata::text(object, field);
+            let kind = object["kind"].as_str().unwrap_or("object");
+            NotServed {
+                object: format!("{kind} {:?} in namespace {:?}", text("name"), text("namespace")),
+                source,
+            }
+        })?;
+    }
+    Ok(())
 }
 
 impl ApiServer {
@@ -103,6 +167,26 @@ impl ApiServer {
         self.shared.credentials.clone()
     }
 
+    /// Everything at one moment, as it is on the disk.
+    pub async fn contents(&self) -> Result<Contents, Refusal> {
+        let contents = self.shared.read().contents();
+        self.shared.settled().await?;
+        Ok(contents)
+    }
+
+    /// Waits until the disk fails; from then on every request is refused.
+    pub async fn storage_failure(&self) -> Arc<StorageError> {
+        match &self.shared.journal {
+            Some(journal) => journal.failure().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// How many groups of writes were synced to the disk.
+    pub fn synced_groups(&self) -> u64 {
+        self.shared.journal.as_ref().map_or(0, Journal::groups)
+    }
+
     /// The fault knobs.
     pub fn faults(&self) -> Faults {
         self.shared.faults.clone()
@@ -118,11 +202,30 @@ impl Shared {
     pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut store);
+        if let Some(journal) = &self.journal {
+            let rows = store.take_rows();
+            if !rows.is_empty() {
+                journal.submit(rows);
+            }
+        }
         for (kind, bell) in KindId::all().zip(&self.bells) {
             let latest = store.latest(kind);
             bell.send_if_modified(|known| std::mem::replace(known, latest) != latest);
         }
         result
+    }
+
+    /// Waits until everything that happened so far is on the disk, if there is one.
+    pub(crate) async fn settled(&self) -> Result<(), Refusal> {
+        match &self.journal {
+            Some(journal) => journal.settled().await,
+            None => Ok(()),
+        }
+    }
+
+    /// The same for callers that are not asynchronous.
+    fn settle(&self) -> Result<(), Refusal> {
+        self.journal.as_ref().map_or(Ok(()), Journal::settle)
     }
 
     pub(crate) fn bell(&self, kind: KindId) -> watch::Receiver<u64> {
@@ -184,7 +287,14 @@ impl Objects {
         look(&self.shared.read())
     }
 
-    /// Writes several things at one moment.
+    /// Writes and waits for the disk.
+    fn kept<T>(&self, change: impl FnOnce(&mut Store, &Writer) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let done = self.write(change)?;
+        self.shared.settle()?;
+        Ok(done)
+    }
+
+    /// Writes several things at one moment; does not wait for the disk.
     pub fn write<T>(&self, change: impl FnOnce(&mut Store, &Writer) -> T) -> T {
         let writer = self.writer();
         self.shared.write(|store| change(store, &writer))
@@ -207,25 +317,25 @@ impl Objects {
     /// Stores a new object.
     pub fn create(&self, object: Value) -> Result<Arc<Object>, Refusal> {
         let place = place_of(&object)?;
-        self.write(|store, writer| store.create(place.kind, &place.namespace, object, writer))
+        self.kept(|store, writer| store.create(place.kind, &place.namespace, object, writer))
     }
 
     /// Replaces an object.
     pub fn replace(&self, object: Value) -> Result<Arc<Object>, Refusal> {
         let place = place_of(&object)?;
-        self.write(|store, writer| store.replace(&place, object, writer))
+        self.kept(|store, writer| store.replace(&place, object, writer))
     }
 
     /// Replaces the status of an object.
     pub fn replace_status(&self, object: Value) -> Result<Arc<Object>, Refusal> {
         let place = place_of(&object)?;
-        self.write(|store, writer| store.replace(&place.status(), object, writer))
+        self.kept(|store, writer| store.replace(&place.status(), object, writer))
     }
 
     /// Applies an object, taking over fields of others.
     pub fn apply(&self, object: Value) -> Result<Arc<Object>, Refusal> {
         let place = place_of(&object)?;
-        self.write(|store, writer| store.apply(&place, object, Force::Yes, writer))
+        self.kept(|store, writer| store.apply(&place, object, Force::Yes, writer))
     }
 
     /// Merges a change into an object.
@@ -237,13 +347,13 @@ impl Objects {
         patch: Value,
     ) -> Result<Arc<Object>, Refusal> {
         let place = Place::new(kind_named(resource)?, namespace, name);
-        self.write(|store, writer| store.patch(&place, &Patch::Merge(patch), writer))
+        self.kept(|store, writer| store.patch(&place, &Patch::Merge(patch), writer))
     }
 
     /// Deletes an object.
     pub fn delete(&self, resource: &str, namespace: &str, name: &str) -> Result<Deletion, Refusal> {
         let place = Place::new(kind_named(resource)?, namespace, name);
-        self.write(|store, writer| store.delete(&place, &Preconditions::default(), writer))
+        self.kept(|store, writer| store.delete(&place, &Preconditions::default(), writer))
     }
 
     /// Forgets all history, so that watches that come back must list again.

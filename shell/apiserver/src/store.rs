@@ -6,8 +6,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::backup::Contents;
 use crate::kinds::KindId;
 use crate::refusal::Refusal;
+use crate::storage::{Row, row_key};
 
 mod delete;
 mod event;
@@ -31,6 +33,8 @@ pub struct Store {
     version: u64,
     seed: [u8; 16],
     history: usize,
+    /// What is to be written to the disk; None where nothing is.
+    rows: Option<Vec<Row>>,
 }
 
 /// The objects of one kind and what happened to them lately.
@@ -53,7 +57,33 @@ impl Store {
     /// An empty store that counts on from `version`, draws uids from `seed` and keeps `history` events per kind.
     pub fn new(seed: [u8; 16], version: u64, history: usize) -> Self {
         let empty = || Collection { forgotten: version, latest: version, ..Collection::default() };
-        Self { collections: KindId::all().map(|_| empty()).collect(), version, seed, history }
+        Self { collections: KindId::all().map(|_| empty()).collect(), version, seed, history, rows: None }
+    }
+
+    /// Takes an object as it stood in an earlier store; it is no event.
+    pub(crate) fn restore(&mut self, value: &Value) -> Result<(), Refusal> {
+        let kind = KindId::of(value).ok_or(Refusal::UnknownResource)?;
+        let version = crate::metadata::text(value, "resourceVersion").parse().unwrap_or_default();
+        let object = Object::new(kind, version, value);
+        let collection = &mut self.collections[kind.index()];
+        collection.objects.insert(key(object.namespace(), object.name()), Arc::new(object));
+        Ok(())
+    }
+
+    /// Collects rows for the disk from now on.
+    pub(crate) fn keep_rows(&mut self) {
+        self.rows = Some(Vec::new());
+    }
+
+    /// The rows that changed since the last call.
+    pub(crate) fn take_rows(&mut self) -> Vec<Row> {
+        self.rows.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Everything that there is, without history.
+    pub fn contents(&self) -> Contents {
+        let objects = self.collections.iter().flat_map(|collection| collection.objects.values());
+        Contents { version: self.version, objects: objects.map(|object| object.value()).collect() }
     }
 
     /// The version of the latest write.
@@ -149,6 +179,14 @@ impl Store {
     }
 
     fn record(&mut self, kind: KindId, event: Event) {
+        if let Some(rows) = &mut self.rows {
+            let object = &event.object;
+            rows.push(Row {
+                key: row_key(&kind.resource(), object.namespace(), object.name()),
+                text: (event.change != Change::Deleted).then(|| object.json().clone()),
+                version: object.version(),
+            });
+        }
         let collection = &mut self.collections[kind.index()];
         collection.latest = event.object.version();
         collection.logged += event.object.json().len();

@@ -123,6 +123,7 @@ impl Watch {
                 return None;
             }
             if !self.ready.is_empty() {
+                self.shared.settled().await.ok()?;
                 return Some(self.ready.split().freeze());
             }
             if self.finished {

@@ -74,6 +74,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("nix", &["shell/kernel", "shell/lab", "shell/runtime", "shell/wireguard", "app/playground", "test/*"]),
     ("nlink", &["shell/kernel", "shell/lab"]),
     ("rcgen", &["shell/apiserver"]),
+    ("redb", &["shell/apiserver"]),
     ("tokio", &["shell/*", "app/*", "test/*", "xtask"]),
     ("tracing-subscriber", &["shell/runtime"]),
 ];
