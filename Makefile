@@ -4,10 +4,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 XTASK := $(CARGO) run --quiet --profile ci --package xtask --
 
 .DEFAULT_GOAL := help
-.PHONY: help needs demo test bench ci tidy crds fmt clean
+.PHONY: help needs demo test test-kubernetes bench ci tidy crds fmt clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # What has to be there before anything can be built: a C compiler and git are installed where this is root.
 needs:
@@ -20,6 +20,9 @@ demo: ## build, bring two clusters up with every cable, check them, take them do
 
 test: needs ## all tests that this machine can run
 	@$(XTASK) test
+
+test-kubernetes: needs ## the API claims on a real control plane, which is built with Go
+	@$(XTASK) test-kubernetes
 
 bench: needs ## measure; ONLY=name for one
 	@$(CARGO) build --release --package submariner-bin --package subctl-bin

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use crate::tree::Tree;
-use crate::{process, setup, suite, tidy};
+use crate::{kubernetes, process, setup, suite, tidy};
 
 /// One step of CI. Its budget holds for two cores and an empty target folder.
 pub(crate) struct Step {
@@ -25,6 +25,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "build", budget_minutes: 10.0, run: build },
     Step { name: "test", budget_minutes: 12.0, run: |tree| suite::run(tree, None) },
     Step { name: "demo", budget_minutes: 3.0, run: demo },
+    Step { name: "kubernetes", budget_minutes: 12.0, run: kubernetes::run },
 ];
 
 struct Took {
@@ -62,7 +63,7 @@ pub(crate) fn run(tree: &Tree, only: &[String]) -> Result<()> {
 
 fn print_table(all: &[Took]) {
     println!();
-    println!("{:<8} {:>8} {:>8}  RESULT", "STEP", "MINUTES", "BUDGET");
+    println!("{:<10} {:>8} {:>8}  RESULT", "STEP", "MINUTES", "BUDGET");
     for took in all {
         let minutes = took.time.as_secs_f64() / 60.0;
         let result = match &took.outcome {
@@ -70,11 +71,11 @@ fn print_table(all: &[Took]) {
             Ok(()) if minutes > took.step.budget_minutes => "ok, over budget".to_owned(),
             Ok(()) => "ok".to_owned(),
         };
-        println!("{:<8} {:>8.1} {:>8.1}  {result}", took.step.name, minutes, took.step.budget_minutes);
+        println!("{:<10} {:>8.1} {:>8.1}  {result}", took.step.name, minutes, took.step.budget_minutes);
     }
     let minutes: f64 = all.iter().map(|took| took.time.as_secs_f64() / 60.0).sum();
     let budget: f64 = all.iter().map(|took| took.step.budget_minutes).sum();
-    println!("{:<8} {minutes:>8.1} {budget:>8.1}", "sum");
+    println!("{:<10} {minutes:>8.1} {budget:>8.1}", "sum");
 }
 
 fn fmt(tree: &Tree) -> Result<()> {

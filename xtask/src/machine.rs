@@ -36,6 +36,11 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "ip", filter: BESIDE_OTHERS, lack: |_| Ok(program("ip")) },
     Group { name: "nft", filter: BESIDE_OTHERS, lack: |_| Ok(program("nft")) },
     Group { name: "tun", filter: "package(subm-kernel) & test(/^tunnels::tun_/)", lack: |_| Ok(tun()) },
+    Group {
+        name: "kubernetes",
+        filter: "package(subm-conformance) & binary(kubernetes)",
+        lack: |_| Ok(control_plane()),
+    },
     Group { name: "kubectl", filter: "binary(kubectl)", lack: |_| Ok(program("kubectl")) },
 ];
 
@@ -94,6 +99,11 @@ fn in_namespace(arguments: &[&str]) -> Command {
 fn tun() -> Option<String> {
     let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
     opened.err().map(|error| format!("/dev/net/tun: {error}"))
+}
+
+fn control_plane() -> Option<String> {
+    let given = std::env::var_os("KUBEBUILDER_ASSETS").is_some_and(|folder| !folder.is_empty());
+    (!given).then(|| "`make test-kubernetes` runs them".to_owned())
 }
 
 fn program(name: &str) -> Option<String> {

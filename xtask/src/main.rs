@@ -6,6 +6,7 @@
 
 mod ci;
 mod crds;
+mod kubernetes;
 mod machine;
 mod process;
 mod setup;
@@ -42,6 +43,8 @@ enum Task {
         #[arg(short = 'E', long)]
         filter: Option<String>,
     },
+    /// Run the tests that need a real control plane, which is built where it is not there.
+    TestKubernetes,
     /// Write the definitions of custom resources from the types.
     Crds,
     /// Install what a purpose needs and is not there; without root, name it.
@@ -68,6 +71,7 @@ fn run(task: Task) -> Result<()> {
         Task::Ci { only } => ci::run(&tree, &only),
         Task::Tidy => tidy::run(&tree),
         Task::Test { filter } => suite::run(&tree, filter.as_deref()),
+        Task::TestKubernetes => kubernetes::run(&tree),
         Task::Crds => crds::write(&tree),
         Task::Setup { purpose } => setup::run(&tree, purpose),
     }

@@ -73,8 +73,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("kube", &["shell/kube", "app/*", "test/*"]),
     ("nix", &["shell/kernel", "shell/lab", "shell/runtime", "shell/wireguard", "app/playground", "test/*"]),
     ("nlink", &["shell/kernel", "shell/lab"]),
-    ("rcgen", &["shell/apiserver"]),
     ("redb", &["shell/apiserver"]),
+    ("rcgen", &["shell/apiserver", "test/conformance"]),
     ("tokio", &["shell/*", "app/*", "test/*", "xtask"]),
     ("tracing-subscriber", &["shell/runtime"]),
 ];

@@ -1,0 +1,48 @@
+//! The embedded API, served on loopback as the real one is.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use subm_apiserver::{ApiServer, Authority, Credential};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::api::Api;
+
+const TOKEN: &str = "admin";
+/// What it does beside answering takes milliseconds; whoever waits longer waits for what is not there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The running server.
+pub struct Embedded {
+    /// How it is reached.
+    pub api: Api,
+    serving: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+impl Embedded {
+    /// Starts a server.
+    pub async fn start() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("embedded-").tempdir()?;
+        let server = ApiServer::builder().credentials([Credential::admin(TOKEN)]).build();
+        let authority = Authority::new("embedded API under test")?;
+        let tls = authority.server_certificate(&["127.0.0.1", "localhost"])?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let serving = tokio::spawn(async move {
+            server.serve(listener, tls).await;
+        });
+        let kubeconfig = folder.path().join("kubeconfig");
+        let api =
+            Api::open(format!("https://{address}"), authority.pem(), TOKEN, kubeconfig, PATIENCE).await?;
+        Ok(Self { api, serving, _folder: folder })
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}

@@ -1,0 +1,107 @@
+//! Tier T3: the programs of a real control plane, built once per version, and the tests that need them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::tree::Tree;
+use crate::{process, setup};
+
+/// The Go module that pins what is built.
+const MODULE: &str = "test/kubernetes";
+/// Programs and the packages that they are built from.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("etcd", "go.etcd.io/etcd/server/v3"),
+    ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
+    ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
+    ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+];
+/// Where the folder with the programs is told.
+const ASSETS: &str = "KUBEBUILDER_ASSETS";
+/// The tests, as a nextest filter expression.
+const TESTS: &str = "package(subm-conformance)";
+
+/// Builds the programs where they are not there, and runs the tests; says so where they cannot be had.
+pub(crate) fn run(tree: &Tree) -> Result<()> {
+    let given = env::var_os(ASSETS).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = match given {
+        Some(folder) => folder,
+        None if !process::is_in_path("go") => {
+            println!(
+                "skipped: the tests on a real control plane: no program `go` in PATH to build one with, and {ASSETS} is not set"
+            );
+            return Ok(());
+        }
+        None => build(tree)?,
+    };
+    setup::run(tree, setup::Purpose::Test)?;
+    let arguments = ["nextest", "run", "--cargo-profile", "ci", "--workspace", "-E", TESTS];
+    process::run(process::cargo(tree, &arguments)?.env(ASSETS, folder))
+}
+
+/// The folder of this version's programs.
+fn build(tree: &Tree) -> Result<PathBuf> {
+    let version = version(&tree.text(&format!("{MODULE}/go.mod"))?)?;
+    let tools = process::tools()?;
+    let cache = tools.parent().context("the tools lie in a folder")?.join("kubernetes");
+    let folder = cache.join(&version);
+    if PROGRAMS.iter().all(|(name, _)| folder.join(name).is_file()) {
+        return Ok(folder);
+    }
+    println!("building the control plane of Kubernetes {version}: about ten minutes, once");
+    let scratch = cache.join(format!("{version}.{}", std::process::id()));
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
+    let built = PROGRAMS.iter().try_for_each(|(name, package)| {
+        let mut go = process::command(tree, "go")?;
+        let flags = linker_flags(&version)?;
+        go.args(["build", "-C", MODULE, "-mod=readonly", "-trimpath", "-buildvcs=false"])
+            .args(["-ldflags", &flags, "-o"])
+            .arg(scratch.join(name))
+            .arg(package);
+        process::run(&mut go)
+    });
+    // What stands under its name is whole, also where this is interrupted.
+    let kept = built.and_then(|()| keep(&scratch, &folder));
+    if kept.is_err() {
+        fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
+    }
+    kept.map(|()| folder)
+}
+
+fn keep(scratch: &Path, folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::rename(scratch, folder).with_context(|| format!("cannot keep {}", folder.display()))
+}
+
+fn version(module: &str) -> Result<String> {
+    let required = module.lines().find_map(|line| line.trim().strip_prefix("k8s.io/kubernetes "));
+    let version = required.with_context(|| format!("{MODULE}/go.mod requires no k8s.io/kubernetes"))?.trim();
+    ensure!(version.starts_with('v'), "{MODULE}/go.mod requires k8s.io/kubernetes {version:?}");
+    Ok(version.to_owned())
+}
+
+/// Without symbols, and with the version that the API server tells.
+fn linker_flags(version: &str) -> Result<String> {
+    const OF: &str = "k8s.io/component-base/version";
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (major, minor) = (parts.next(), parts.next());
+    let (major, minor) = major.zip(minor).with_context(|| format!("{version} has no minor version"))?;
+    Ok(format!("-s -w -X {OF}.gitVersion={version} -X {OF}.gitMajor={major} -X {OF}.gitMinor={minor}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_that_of_the_module() {
+        let module = "require (\n\tgo.etcd.io/etcd/server/v3 v3.5.21\n\tk8s.io/kubernetes v1.33.13\n)\n";
+        assert_eq!(version(module).unwrap(), "v1.33.13");
+        assert!(version("module x\n").is_err());
+        assert!(linker_flags("v1.33.13").unwrap().contains("gitMinor=33"));
+    }
+}
