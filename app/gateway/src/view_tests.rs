@@ -158,8 +158,7 @@ fn the_active_gateway_publishes_its_end_and_keeps_cables() {
     sysctl net.ipv4.conf.vxlan-tunnel.rp_filter = 2
     sysctl net.ipv4.conf.vxlan-tunnel.forwarding = 1
     fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 172.18.0.3 self permanent
-    rule 100: from all lookup 100
-    route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
+    route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 101 src 10.1.0.1 metric 50
     ");
 }
 

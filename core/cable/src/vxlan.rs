@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
-use subm_plan::numbers::{METRIC, RULE_CABLE, RULE_OUTSIDE, TABLE_CABLE, vxlan_overhead};
+use subm_plan::numbers::{METRIC_CABLE, RULE_OUTSIDE, TABLE_REMOTE, vxlan_overhead};
 use subm_plan::{
     FdbEntry, Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, Rule, RuleSelector, SysctlKey,
     TableId, Vxlan,
@@ -100,7 +100,7 @@ fn ends(view: &GatewayView) -> impl Iterator<Item = End> {
 }
 
 impl End {
-    /// The link with its addresses, and the way into its routing table; all that stands without any remote.
+    /// The link with its addresses; all that stands without any remote.
     fn stand(&self, node: &mut NodePlan) {
         let (name, mac) = (link_name(self.family), mac(self.private));
         // COMPAT: the Go implementation gives the IPv6 link its source address, and the IPv4 one none.
@@ -118,8 +118,6 @@ impl End {
             }
         };
         node.sysctls.insert(SysctlKey::LinkForwarding(self.family, name), 1);
-        let selector = RuleSelector::default();
-        node.rules.insert(Rule { family: self.family, priority: RULE_CABLE, selector, table: TABLE_CABLE });
     }
 
     /// The MTU of the link. KERNEL: a link below 1,280 bytes has no IPv6.
@@ -164,7 +162,7 @@ impl End {
         let (src, mtu) = (plugin_address(view, self.family), self.smaller_than_link());
         for dst in tunnel.networks.iter() {
             let route = Route { src, mtu, ..Route::via(dev.clone(), CableVtep::of(*private).address()) };
-            node.routes.insert(RouteKey { table: TABLE_CABLE, dst, metric: METRIC }, route);
+            node.routes.insert(RouteKey { table: TABLE_REMOTE, dst, metric: METRIC_CABLE }, route);
         }
     }
 }

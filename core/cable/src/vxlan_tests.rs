@@ -140,7 +140,6 @@ fn a_gateway_without_peers_has_its_end_ready() {
     address 241.18.0.2/8 dev vxlan-tunnel
     sysctl net.ipv4.conf.vxlan-tunnel.rp_filter = 2
     sysctl net.ipv4.conf.vxlan-tunnel.forwarding = 1
-    rule 100: from all lookup 100
     ");
 }
 
@@ -160,10 +159,9 @@ fn two_remote_clusters_have_an_entry_and_routes_each() {
     sysctl net.ipv4.conf.vxlan-tunnel.forwarding = 1
     fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 172.18.0.3 self permanent
     fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 203.0.113.7 port 4501 self permanent
-    rule 100: from all lookup 100
-    route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
-    route 10.3.0.0/16 via 241.168.3.4 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
-    route 100.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
+    route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 101 src 10.1.0.1 metric 50
+    route 10.3.0.0/16 via 241.168.3.4 dev vxlan-tunnel onlink table 101 src 10.1.0.1 metric 50
+    route 100.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 101 src 10.1.0.1 metric 50
     tunnel submariner-cable-north-192-168-3-4 v4 to 203.0.113.7 nat true probe Some((10.3.0.1, Some(10.1.0.1)))
     tunnel submariner-cable-west-172-18-0-3 v4 to 172.18.0.3 nat false probe Some((100.2.0.1, Some(10.1.0.1)))
     ");
@@ -176,7 +174,6 @@ fn a_gateway_inside_a_remote_network_is_reached_outside_the_cable() {
     let rules: Vec<&str> = all.lines().filter(|line| line.starts_with("rule")).collect();
     assert_snapshot!(rules.join("\n"), @r"
     rule 99: from all to 10.2.0.9/32 iif lo lookup main
-    rule 100: from all lookup 100
     ");
 }
 
@@ -185,7 +182,7 @@ fn a_gateway_that_says_it_is_at_an_address_of_another_cluster_takes_nothing_from
     let west = endpoint("west", "172.18.0.3", "10.2.0.0/16");
     let stray = endpoint("north", "10.2.0.1", "10.3.0.0/16");
     let value = plan(&GatewayView { endpoints: vec![west, stray], ..east() }).value.unwrap();
-    assert_eq!(value.node.rules.len(), 1, "{}", value.node);
+    assert_eq!(value.node.rules.len(), 0, "{}", value.node);
 }
 
 #[test]
@@ -260,10 +257,8 @@ fn a_cluster_of_both_families_has_a_tunnel_of_each() {
     sysctl net.ipv6.conf.vxlan-tunnel-6.forwarding = 1
     fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 172.18.0.3 self permanent
     fdb 00:00:00:00:00:00 dev vxlan-tunnel-6 dst fc00:18::b:3 self permanent
-    rule 100: from all lookup 100
-    rule 100: -6 from all lookup 100
-    route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 100 src 10.1.0.1 metric 100
-    route fd02::/48 via fd00:100:200::b:3 dev vxlan-tunnel-6 onlink table 100 src fd01:0:0:1::1 metric 100
+    route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 101 src 10.1.0.1 metric 50
+    route fd02::/48 via fd00:100:200::b:3 dev vxlan-tunnel-6 onlink table 101 src fd01:0:0:1::1 metric 50
     tunnel submariner-cable-west-172-18-0-3 v4 to 172.18.0.3 nat false probe Some((10.2.0.2, Some(10.1.0.1)))
     tunnel submariner-cable-west-172-18-0-3 v6 to fc00:18::b:3 nat false probe Some((fd02::1, Some(fd01:0:0:1::1)))
     ");
@@ -280,8 +275,7 @@ fn a_cluster_of_ipv6_alone_has_no_ipv4_cable_whatever_its_nodes_have() {
     sysctl net.ipv6.conf.vxlan-tunnel-6.forwarding = 1
     fdb 00:00:00:00:00:00 dev vxlan-tunnel-6 dst fd02::9 port 4501 self permanent
     rule 99: -6 from all to fd02::9/128 iif lo lookup main
-    rule 100: -6 from all lookup 100
-    route fd02::/48 via fd00:100:200::9 dev vxlan-tunnel-6 onlink table 100 src fd01:0:0:1::1 metric 100
+    route fd02::/48 via fd00:100:200::9 dev vxlan-tunnel-6 onlink table 101 src fd01:0:0:1::1 metric 50
     tunnel submariner-cable-west-fd02--9 v6 to fd02::9 nat false probe Some((fd02::, Some(fd01:0:0:1::1)))
     ");
 }
@@ -335,7 +329,7 @@ fn an_uplink_too_small_for_ipv6_is_named_and_tcp_passes() {
     assert_snapshot!(lines.join("\n"), @r"
     link vxlan-tunnel vxlan id 1000 dstport 4500 nolearning mtu 1230 address 02:63:ac:12:00:02 up
     link vxlan-tunnel-6 vxlan id 1000 dstport 4500 nolearning local fc00:18::a:2 mtu 1280 address 02:66:00:0a:00:02 up
-    route fd02::/48 via fd00:100:200::b:3 dev vxlan-tunnel-6 onlink table 100 src fd01:0:0:1::1 metric 100 mtu 1210
+    route fd02::/48 via fd00:100:200::b:3 dev vxlan-tunnel-6 onlink table 101 src fd01:0:0:1::1 metric 50 mtu 1210
     SmallUplinkMTU: gateway node field MTU of eth0: a vxlan cable over IPv6 has room for 1210 bytes here: TCP keeps to that, larger datagrams are lost; raise the MTU to 1350 at least, or use another cable driver
     ");
 }
@@ -424,7 +418,7 @@ proptest! {
         let value = plan(&view).value.unwrap();
         let scope = subm_plan::Scope::gateway();
         prop_assert!(value.node.links.keys().all(|name| scope.links.contains(name)));
-        prop_assert!(value.node.routes.keys().all(|key| key.table == TABLE_CABLE));
+        prop_assert!(value.node.routes.keys().all(|key| key.table == TABLE_REMOTE));
         prop_assert!(value.node.table.is_none());
         for key in value.node.routes.keys() {
             prop_assert_eq!(view.local.networks.overlap(&key.dst), None);

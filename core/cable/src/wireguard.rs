@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use subm_plan::numbers::{METRIC, RULE_CABLE, TABLE_CABLE, WIREGUARD_OVERHEAD};
+use subm_plan::numbers::{METRIC_CABLE, TABLE_REMOTE, WIREGUARD_OVERHEAD};
 use subm_plan::{
-    Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, Rule, RuleSelector, SysctlKey, Veth,
-    WireguardDevice, WireguardPeer,
+    Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, SysctlKey, Veth, WireguardDevice, WireguardPeer,
 };
 use subm_types::{
     Backend, CableId, CidrSet, Endpoint, Family, IfName, Mtu, Planned, PresharedKey, PrivateKey, Problem,
@@ -133,7 +132,7 @@ fn inner_families(view: &GatewayView, tunnels: &BTreeMap<CableId, Tunnel>) -> Ve
     Family::ALL.into_iter().filter(used).collect()
 }
 
-/// The link, and the way into its routing table.
+/// The link.
 fn own_end(view: &GatewayView, tunnels: &BTreeMap<CableId, Tunnel>) -> NodePlan {
     let mut node = NodePlan::default();
     let families = inner_families(view, tunnels);
@@ -146,8 +145,6 @@ fn own_end(view: &GatewayView, tunnels: &BTreeMap<CableId, Tunnel>) -> NodePlan 
         if family == Family::V6 {
             node.sysctls.insert(SysctlKey::AddrGenMode(link_name()), NO_ADDRESSES);
         }
-        let selector = RuleSelector::default();
-        node.rules.insert(Rule { family, priority: RULE_CABLE, selector, table: TABLE_CABLE });
     }
     node
 }
@@ -235,7 +232,7 @@ fn connect(node: &mut NodePlan, device: &mut WireguardDevice, (tunnel, view): (&
     for dst in tunnel.networks.iter() {
         let src = plugin_address(view, Family::of_net(&dst));
         let route = Route { src, ..Route::dev(link_name()) };
-        node.routes.insert(RouteKey { table: TABLE_CABLE, dst, metric: METRIC }, route);
+        node.routes.insert(RouteKey { table: TABLE_REMOTE, dst, metric: METRIC_CABLE }, route);
     }
 }
 

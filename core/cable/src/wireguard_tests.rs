@@ -122,10 +122,9 @@ fn two_remote_clusters_are_peers_with_routes_into_the_device() {
     wireguard submariner listen-port 4500
     peer AgICAgIC endpoint 172.18.0.3:4500 allowed 10.2.0.0/16, 100.2.0.0/16 preshared keepalive 10
     peer AwMDAwMD endpoint 203.0.113.7:4501 allowed 10.3.0.0/16 preshared keepalive 10
-    rule 100: from all lookup 100
-    route 10.2.0.0/16 dev submariner table 100 src 10.1.0.1 metric 100
-    route 10.3.0.0/16 dev submariner table 100 src 10.1.0.1 metric 100
-    route 100.2.0.0/16 dev submariner table 100 src 10.1.0.1 metric 100
+    route 10.2.0.0/16 dev submariner table 101 src 10.1.0.1 metric 50
+    route 10.3.0.0/16 dev submariner table 101 src 10.1.0.1 metric 50
+    route 100.2.0.0/16 dev submariner table 101 src 10.1.0.1 metric 50
     tunnel north v4 to 203.0.113.7 nat true probe Some((10.3.0.2, Some(10.1.0.1)))
     tunnel west v4 to 172.18.0.3 nat false probe Some((100.2.0.2, Some(10.1.0.1)))
     ");
@@ -144,10 +143,8 @@ fn both_families_go_inside_one_peer_whatever_is_outside() {
     sysctl net.ipv6.conf.submariner.addr_gen_mode = 1
     wireguard submariner listen-port 4500
     peer AgICAgIC endpoint [fd19::3]:4500 allowed 10.2.0.0/16, fd02::/48 preshared keepalive 10
-    rule 100: from all lookup 100
-    rule 100: -6 from all lookup 100
-    route 10.2.0.0/16 dev submariner table 100 src 10.1.0.1 metric 100
-    route fd02::/48 dev submariner table 100 src fd01::1 metric 100
+    route 10.2.0.0/16 dev submariner table 101 src 10.1.0.1 metric 50
+    route fd02::/48 dev submariner table 101 src fd01::1 metric 50
     tunnel west v6 to fd19::3 nat false probe Some((10.2.0.2, Some(10.1.0.1)))
     ");
     for (uplink, private, outer) in [
@@ -191,10 +188,7 @@ fn a_gateway_inside_a_remote_network_is_reached_outside_the_cable() {
     let endpoints = vec![endpoint("west", "10.2.0.9", "10.2.0.0/16", Some(key(2)))];
     let all = show(&GatewayView { endpoints, ..east() });
     let rules: Vec<&str> = all.lines().filter(|line| line.starts_with("rule")).collect();
-    assert_eq!(
-        rules,
-        ["rule 99: from all to 10.2.0.9/32 iif lo lookup main", "rule 100: from all lookup 100"]
-    );
+    assert_eq!(rules, ["rule 99: from all to 10.2.0.9/32 iif lo lookup main"]);
 }
 
 #[test]

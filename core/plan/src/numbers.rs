@@ -7,18 +7,20 @@ use crate::TableId;
 /// Rules that send a cable's own packets to the main table, where the remote gateway's address lies inside a
 /// remote CIDR.
 pub const RULE_OUTSIDE: u32 = 99;
-/// The rule to [`TABLE_CABLE`], on the active gateway.
-pub const RULE_CABLE: u32 = 100;
-/// The rule to [`TABLE_REMOTE`], on every node.
+/// The rule to [`TABLE_REMOTE`], on every node, written by the route agent.
+///
+/// KERNEL: every packet that finds its way by a table pays for each rule before that table's, twice where sources are
+/// checked; so there is one for both daemons.
 pub const RULE_REMOTE: u32 = 101;
-/// Routes into cables, written by the gateway.
-pub const TABLE_CABLE: TableId = TableId(100);
-/// Routes to the gateway node and the unreachable routes beneath them, written by the route agent.
+/// Every way to a remote cluster: the gateway writes the routes into cables, the route agent those to the gateway
+/// node and, beneath both, the unreachable ones.
 pub const TABLE_REMOTE: TableId = TableId(101);
 /// The metric of unreachable routes: worse than that of every route of ours.
 pub const METRIC_UNREACHABLE: u32 = 0xF000_0000;
-/// The metric of our routes where the kernel wants one.
-pub const METRIC: u32 = 100;
+/// The metric of routes into cables: where a gateway has one, it is the way.
+pub const METRIC_CABLE: u32 = 50;
+/// The metric of routes over the overlay to the gateway node.
+pub const METRIC_OVERLAY: u32 = 100;
 /// UDP port of the overlay between the nodes of a cluster.
 pub const OVERLAY_PORT: u16 = 4800;
 /// VXLAN network identifier of the overlay.

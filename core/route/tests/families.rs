@@ -133,7 +133,7 @@ fn sources_are_kept_and_segments_cut_in_both_families() {
     ip6 saddr @remote-v6 ip6 daddr @local-v6 counter snat ip6 to ip6 saddr comment "remote pods are seen as themselves"
     ip saddr != @local-v4 ip daddr @remote-v4 oifname @carriers counter snat ip to 10.1.1.1 comment "the node speaks as its CNI interface"
     ip6 saddr != @local-v6 ip6 daddr @remote-v6 oifname @carriers counter snat ip6 to fd01:0:0:3::1 comment "the node speaks as its CNI interface"
-    oifname @carriers tcp flags & (syn | rst) == syn counter tcp option maxseg size set rt mtu comment "segments fit the tunnel"
+    tcp flags & (syn | rst) == syn oifname @carriers counter tcp option maxseg size set rt mtu comment "segments fit the tunnel"
     "#);
 }
 

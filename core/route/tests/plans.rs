@@ -70,7 +70,7 @@ fn a_worker_sends_remote_traffic_through_the_overlay_to_the_gateway() {
       }
       chain mss {
         type filter hook postrouting priority -150; policy accept;
-        oifname @carriers tcp flags & (syn | rst) == syn counter tcp option maxseg size set rt mtu comment "segments fit the tunnel"
+        tcp flags & (syn | rst) == syn oifname @carriers counter tcp option maxseg size set rt mtu comment "segments fit the tunnel"
       }
       chain node-snat {
         type nat hook postrouting priority 80; policy accept;

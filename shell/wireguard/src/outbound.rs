@@ -19,8 +19,6 @@ use crate::waiting::wait;
 const MOST_FRAMES: usize = 64;
 /// Frames are read until so many bytes are there: with one more there is still room.
 const INPUT_BYTES: usize = 3 * LONGEST_FRAME;
-/// A batch of so few frames came in a quiet time.
-const FEW: usize = 4;
 
 /// What the threads of this direction share.
 pub(crate) struct Outbound {
@@ -60,10 +58,9 @@ impl Outbound {
 
     /// Carries batches while the right to read is kept. Nothing when it is time to end.
     fn carry(&self, mut batch: Box<OutBatch>, view: &mut View, pace: &mut Pace) -> Option<Box<OutBatch>> {
-        let (mut quiet, mut right) = (false, Right::Kept);
+        let mut right = Right::Kept;
         while right == Right::Kept {
-            let came = self.read(&mut batch, quiet)?;
-            quiet = came == Came::AfterWait && batch.drained && batch.frames.len() < FEW;
+            let came = self.read(&mut batch)?;
             let ticket;
             (ticket, right) = self.reading.take_ticket(pace.note(came));
             if let Some(table) = view.table(&self.shared.tables) {
@@ -74,14 +71,12 @@ impl Outbound {
         Some(batch)
     }
 
-    /// Reads a batch; in a quiet time it waits before it looks. Nothing when it is time to end.
-    fn read(&self, batch: &mut OutBatch, quiet: bool) -> Option<Came> {
+    /// Reads a batch. Nothing when it is time to end.
+    fn read(&self, batch: &mut OutBatch) -> Option<Came> {
         let mut came = Came::AtOnce;
-        if quiet {
-            came = self.wait()?;
-        }
         while !self.stop.is_stopped() {
-            batch.fill(&self.shared)?;
+            // Whoever had to wait for a frame sends it before looking for more.
+            batch.fill(&self.shared, if came == Came::AfterWait { 1 } else { MOST_FRAMES })?;
             if !batch.frames.is_empty() {
                 return Some(came);
             }
@@ -103,14 +98,14 @@ impl Default for OutBatch {
 }
 
 impl OutBatch {
-    /// Reads frames, none if none is waiting. Nothing when the device is gone.
-    fn fill(&mut self, shared: &Shared) -> Option<()> {
+    /// Reads so many frames at most, none if none is waiting. Nothing when the device is gone.
+    fn fill(&mut self, shared: &Shared, most: usize) -> Option<()> {
         self.frames.clear();
         (self.drained, self.cut) = (false, false);
         let mut at = 0;
         while !(self.drained
             || self.cut
-            || self.frames.len() == MOST_FRAMES
+            || self.frames.len() == most
             || at + LONGEST_FRAME > self.input.len())
         {
             match shared.device.read(&mut self.input[at..at + LONGEST_FRAME]) {

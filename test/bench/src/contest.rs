@@ -1,4 +1,4 @@
-//! Several ways under the same load, one after the other and round after round, so that what the machine does
+//! Several ways under the same loads, one after the other and round after round, so that what the machine does
 //! beside it meets all of them alike.
 
 use std::time::Duration;
@@ -48,23 +48,54 @@ impl Rounds {
     };
 }
 
-/// Measures all in turn, again and again; who breaks is left out of the further rounds, with the reason.
-pub fn interleave(contenders: &[Contender], load: Load, rounds: Rounds) -> Vec<Result<Score>> {
-    let mut outcomes: Vec<Result<Vec<Passed>>> = contenders.iter().map(|_| Ok(Vec::new())).collect();
+/// Measures all under every load in turn, again and again; the scores of each load, in the order of the contenders.
+/// Who breaks under a load is left out of its further rounds, with the reason.
+pub fn interleave(
+    contenders: &[Contender],
+    loads: &[Load],
+    rounds: Rounds,
+) -> Vec<(Load, Vec<Result<Score>>)> {
+    let mut lanes: Vec<Lane<'_>> = loads
+        .iter()
+        .flat_map(|load| {
+            contenders.iter().map(|contender| Lane { contender, load: *load, passed: Ok(Vec::new()) })
+        })
+        .collect();
     for _ in 0..rounds.count {
-        for (contender, outcome) in contenders.iter().zip(&mut outcomes) {
-            let Ok(passed) = outcome else { continue };
-            match measure(&contender.way, load, &contender.processes, rounds.window) {
-                Ok(new) => passed.push(new),
-                Err(error) => *outcome = Err(error),
-            }
+        lanes.iter_mut().for_each(|lane| lane.run(rounds.window));
+        // The other way round the next time: who is always behind the same one would bear its traces.
+        lanes.reverse();
+    }
+    if rounds.count % 2 == 1 {
+        lanes.reverse();
+    }
+    let mut lanes = lanes.into_iter();
+    loads
+        .iter()
+        .map(|load| (*load, lanes.by_ref().take(contenders.len()).map(Lane::score).collect()))
+        .collect()
+}
+
+/// A contender under a load.
+struct Lane<'a> {
+    contender: &'a Contender,
+    load: Load,
+    passed: Result<Vec<Passed>>,
+}
+
+impl Lane<'_> {
+    fn run(&mut self, window: Window) {
+        let Ok(passed) = &mut self.passed else { return };
+        match measure(&self.contender.way, self.load, &self.contender.processes, window) {
+            Ok(new) => passed.push(new),
+            Err(error) => self.passed = Err(error),
         }
     }
-    let score = |(contender, outcome): (&Contender, Result<Vec<Passed>>)| {
-        let passed = outcome.with_context(|| format!("{} with {}", contender.name, load.name()))?;
-        Score::of(contender, &passed)
-    };
-    contenders.iter().zip(outcomes).map(score).collect()
+
+    fn score(self) -> Result<Score> {
+        let Self { contender, load, passed } = self;
+        Score::of(contender, &passed.with_context(|| format!("{} with {}", contender.name, load.name()))?)
+    }
 }
 
 impl Score {

@@ -63,9 +63,9 @@ fn run(programs: &Programs) -> Result<Vec<Record>> {
     replace_by_hand(&by_hand)?;
     let contenders = [contender("submariner", &ours)?, contender("by-hand", &by_hand)?];
     let mut records = Vec::new();
-    for (load, bound) in LOADS {
-        let scores =
-            interleave(&contenders, load, Rounds::MEDIANS).into_iter().collect::<Result<Vec<Score>>>()?;
+    let outcomes = interleave(&contenders, &LOADS.map(|(load, _)| load), Rounds::MEDIANS);
+    for ((load, scores), (_, bound)) in outcomes.into_iter().zip(LOADS) {
+        let scores = scores.into_iter().collect::<Result<Vec<Score>>>()?;
         records.extend(scores.iter().flat_map(|score| score.records("vxlan", load)));
         let [ours, by_hand] = &scores[..] else { unreachable!("two were measured") };
         let words = format!("≥ {bound} × the same set up by hand, medians of {}", Rounds::MEDIANS.count);

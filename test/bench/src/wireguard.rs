@@ -56,9 +56,9 @@ fn contest(carriers: &[Carrier], mut absent: Vec<Absent>) -> Result<Vec<Record>>
         tunnels.iter().map(|tunnel| tunnel.contender.clone()).chain([wire]).collect();
     let mut standings = Vec::new();
     let mut records = Vec::new();
-    for load in LOADS {
+    for (load, outcomes) in interleave(&contenders, &LOADS, Rounds::MEDIANS) {
         let mut standing = Standing { load, scores: Vec::new(), absent: absent.clone() };
-        for (contender, outcome) in contenders.iter().zip(interleave(&contenders, load, Rounds::MEDIANS)) {
+        for (contender, outcome) in contenders.iter().zip(outcomes) {
             match (outcome, PEERS.iter().find(|peer| peer.name == contender.name)) {
                 (Ok(score), _) => standing.scores.push(score),
                 (Err(error), Some(peer)) => standing.absent.push((peer.name, format!("{error:#}"))),

@@ -12,7 +12,8 @@ use subm_apiserver::{ApiServer, Authority, Credential, kubeconfig};
 use subm_kernel::Kernel;
 use subm_kube::HubSettings;
 use subm_lab::{Host, LabError, Veth, traffic};
-use subm_plan::{NodePlan, Scope, World as _};
+use subm_plan::numbers::{RULE_REMOTE, TABLE_REMOTE};
+use subm_plan::{NodePlan, Rule, RuleSelector, Scope, World as _, diff};
 use subm_probe::LeaseTiming;
 use subm_runtime::Shutdown;
 use subm_types::{Backend, Family, PerFamily};
@@ -306,8 +307,22 @@ impl Ground {
             let address = IpNet::new(member.inside(*family), prefix).unwrap();
             host.add_address("cni0", address).await.unwrap();
         }
+        host.enter(|| lead_to_remote_clusters(member.families)).unwrap();
         host
     }
+}
+
+/// What the route agent of a node has: the rule to the table with the ways to remote clusters.
+fn lead_to_remote_clusters(families: &[Family]) {
+    let (scope, mut plan) = (Scope::route_agent(), NodePlan::default());
+    for family in families {
+        let selector = RuleSelector::default();
+        plan.rules.insert(Rule { family: *family, priority: RULE_REMOTE, selector, table: TABLE_REMOTE });
+    }
+    let mut kernel = Kernel::open().unwrap();
+    let state = kernel.observe(&scope, &plan).unwrap();
+    let applied = kernel.apply(&scope, &diff(&state, &plan));
+    assert!(applied.failures.is_empty(), "{:?}", applied.failures);
 }
 
 impl Gateway {

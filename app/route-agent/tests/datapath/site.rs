@@ -21,10 +21,8 @@ use subm_plan::nft::{
     AddressTest, At, Chain, ChainName, Hook, HookType, Match, Policy, Rule as NftRule, Side, Table, Verdict,
     priority,
 };
-use subm_plan::numbers::{METRIC, RULE_CABLE, TABLE_CABLE};
-use subm_plan::{
-    NodePlan, NodeState, Owner, Route, RouteKey, RouteProtocol, Rule, RuleSelector, Scope, World, diff,
-};
+use subm_plan::numbers::{METRIC_CABLE, TABLE_REMOTE};
+use subm_plan::{NodePlan, NodeState, Owner, Route, RouteKey, RouteProtocol, Scope, World, diff};
 use subm_runtime::Shutdown;
 use submariner_route_agent::{Arguments, Settings, serve};
 
@@ -286,14 +284,8 @@ fn masquerade(families: &[Numbers]) -> NodePlan {
 /// What the gateway daemon would have: the way into the cable.
 fn cable(families: &[Numbers]) -> NodePlan {
     let mut plan = NodePlan::default();
-    for Numbers { family, remote_pods, .. } in families {
-        plan.rules.insert(Rule {
-            family: *family,
-            priority: RULE_CABLE,
-            selector: RuleSelector::default(),
-            table: TABLE_CABLE,
-        });
-        let key = RouteKey { table: TABLE_CABLE, dst: net(remote_pods), metric: METRIC };
+    for Numbers { remote_pods, .. } in families {
+        let key = RouteKey { table: TABLE_REMOTE, dst: net(remote_pods), metric: METRIC_CABLE };
         plan.routes.insert(key, Route::dev("vxlan-tunnel".parse().unwrap()));
     }
     plan

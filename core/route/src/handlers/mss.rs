@@ -14,7 +14,8 @@ pub(crate) const HANDLER: Handler = Handler {
 
 fn plan(now: &Situation<'_>) -> NodePlan {
     // Each end's offer is cut where it leaves: forwarded packets and those of the node both pass here.
+    // Every packet passes, few are SYNs.
     let rule =
-        Rule::new([Match::OifIn(carriers()), Match::TcpSyn], Verdict::ClampMss, "segments fit the tunnel");
+        Rule::new([Match::TcpSyn, Match::OifIn(carriers())], Verdict::ClampMss, "segments fit the tunnel");
     chain(now, "mss", postrouting(HookType::Filter, priority::MANGLE), vec![rule])
 }

@@ -1,6 +1,6 @@
 //! The way of a worker to remote clusters: through the overlay to the active gateway.
 
-use subm_plan::numbers::{METRIC, TABLE_REMOTE};
+use subm_plan::numbers::{METRIC_OVERLAY, TABLE_REMOTE};
 use subm_plan::{NodePlan, Route, RouteKey};
 use subm_types::{Family, IfName};
 
@@ -21,7 +21,7 @@ fn plan(now: &Situation<'_>) -> NodePlan {
         let mut route = Route::via(IfName::constant(OVERLAY_LINK), gateway.place.address(family));
         route.src = now.cni.get(family).map(|cni| cni.address);
         route.mtu = overlay.route_mtu(family);
-        plan.routes.insert(RouteKey { table: TABLE_REMOTE, dst: *dst, metric: METRIC }, route);
+        plan.routes.insert(RouteKey { table: TABLE_REMOTE, dst: *dst, metric: METRIC_OVERLAY }, route);
     }
     plan
 }
