@@ -25,8 +25,8 @@ test-kubernetes: needs ## the API claims on a real control plane, which is built
 	@$(XTASK) test-kubernetes
 
 bench: needs ## measure; ONLY=name for one
-	@$(CARGO) build --release --package submariner-bin --package subctl-bin
-	@$(CARGO) run --quiet --release --package subm-bench -- $(if $(ONLY),--only $(ONLY))
+	@$(CARGO) build --release --package submariner-bin --package subctl-bin --package subm-bench
+	@$(TARGET)/release/subm-bench $(if $(ONLY),--only $(ONLY))
 
 ci: needs ## everything that CI runs
 	@$(XTASK) ci

@@ -36,6 +36,8 @@ pub struct Score {
     pub name: String,
     /// In the unit of the load.
     pub rate: Samples,
+    /// The same in the order of the rounds.
+    rounds: Vec<f64>,
     processes: Samples,
     machine: Samples,
 }
@@ -43,8 +45,8 @@ pub struct Score {
 impl Rounds {
     /// For the medians of a report.
     pub const MEDIANS: Self = Self {
-        count: 7,
-        window: Window { warm_up: Duration::from_millis(500), measured: Duration::from_millis(1500) },
+        count: 21,
+        window: Window { warm_up: Duration::from_millis(200), measured: Duration::from_millis(500) },
     };
 }
 
@@ -62,7 +64,9 @@ pub fn interleave(
         })
         .collect();
     for _ in 0..rounds.count {
-        lanes.iter_mut().for_each(|lane| lane.run(rounds.window));
+        for lane in &mut lanes {
+            lane.run(rounds.window);
+        }
         // The other way round the next time: who is always behind the same one would bear its traces.
         lanes.reverse();
     }
@@ -106,6 +110,7 @@ impl Score {
         Ok(Self {
             name: contender.name.clone(),
             rate: samples(|one| one.rate)?,
+            rounds: passed.iter().map(|one| one.rate).collect(),
             processes: samples(|one| one.processes)?,
             machine: samples(|one| one.machine)?,
         })
@@ -127,7 +132,8 @@ impl Score {
     }
 
     /// The figure that is asked for, beside the same of another.
-    pub fn against(&self, name: impl Into<String>, other: &Self, load: Load) -> Record {
-        Record::new(name, self.rate.median(), load.unit()).beside(other.rate.median())
+    pub fn against(&self, name: impl Into<String>, other: &Self, load: Load) -> Result<Record> {
+        Record::of_rounds(name, load.unit(), &self.rounds, &other.rounds)
+            .with_context(|| format!("{} and {} cannot be compared", self.name, other.name))
     }
 }

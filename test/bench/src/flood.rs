@@ -75,8 +75,10 @@ fn siege(tunnel: &Tunnel, besieger: &Besieger) -> Result<Vec<Record>> {
         sent.push(rate);
         first.get_or_insert(usage::memory_of(pid)?);
     }
+    let one_flow =
+        Record::of_rounds("flood/one-flow", "Gbit/s", &under, &beside).context("nothing was measured")?;
     let samples = |values: Vec<f64>| Samples::new(values).context("nothing was measured");
-    let (beside, under, sent) = (samples(beside)?, samples(under)?, samples(sent)?);
+    let (under, sent) = (samples(under)?, samples(sent)?);
     let grown = usage::memory_of(pid)? - first.context("nothing was measured")?;
     let words = format!(
         "≥ {LEAST} × while the flood goes to a socket that only reads it, medians of {}",
@@ -85,9 +87,7 @@ fn siege(tunnel: &Tunnel, besieger: &Besieger) -> Result<Vec<Record>> {
     Ok(vec![
         Record::new("flood/datagrams", sent.median(), "per s"),
         Record::new("flood/one-flow/spread", under.spread() * 100.0, "%"),
-        Record::new("flood/one-flow", under.median(), "Gbit/s")
-            .beside(beside.median())
-            .asks_ratio(Bound::AtLeast(LEAST), words),
+        one_flow.asks_ratio(Bound::AtLeast(LEAST), words),
         Record::new("flood/memory-growth", grown, "MB")
             .asks(Bound::AtMost(GROWTH), format!("≤ {GROWTH} MB from the first flood to the last")),
     ])

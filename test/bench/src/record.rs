@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::samples::Samples;
+
 /// One figure of the report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Record {
@@ -15,7 +17,8 @@ pub struct Record {
     pub unit: &'static str,
     /// The same figure of what it is compared with, measured beside it in the same run.
     pub baseline: Option<f64>,
-    /// `value / baseline`.
+    /// `value / baseline`; of what was measured in rounds the median of the rounds' ratios, so that what the machine
+    /// does beside it weighs on both.
     pub ratio: Option<f64>,
     /// What is asked for, in words.
     pub target: Option<String>,
@@ -53,6 +56,20 @@ impl Record {
         self.baseline = Some(baseline);
         self.ratio = (baseline != 0.0).then(|| self.value / baseline);
         self
+    }
+
+    /// The figure of rounds in which something else was measured too, beside that.
+    pub fn of_rounds(
+        name: impl Into<String>,
+        unit: &'static str,
+        own: &[f64],
+        other: &[f64],
+    ) -> Option<Self> {
+        let (value, baseline) = (Samples::new(own.iter().copied())?, Samples::new(other.iter().copied())?);
+        let ratios = own.iter().zip(other).map(|(own, other)| own / other);
+        let ratio = Some(Samples::new(ratios)?.median());
+        let record = Self::new(name, value.median(), unit);
+        Some(Self { baseline: Some(baseline.median()), ratio, ..record })
     }
 
     /// Asks for a bound on the ratio; without a ratio it is missed.
@@ -140,6 +157,13 @@ mod tests {
         assert_eq!(record(1.0).asks_ratio(Bound::AtLeast(4.0), "≥ 4 ×").holds, Some(true));
         assert_eq!(record(1.1).asks_ratio(Bound::AtLeast(4.0), "≥ 4 ×").holds, Some(false));
         assert_eq!(record(0.0).asks_ratio(Bound::AtLeast(4.0), "≥ 4 ×").holds, Some(false));
+    }
+
+    #[test]
+    fn what_slows_a_round_down_weighs_on_both() {
+        let record = Record::of_rounds("a", "Gbit/s", &[4.0, 1.0, 9.0], &[8.0, 2.0, 9.0]).unwrap();
+        assert_eq!((record.value, record.baseline, record.ratio), (4.0, Some(8.0), Some(0.5)));
+        assert!(Record::of_rounds("a", "Gbit/s", &[], &[]).is_none());
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn run(programs: &Programs) -> Result<Vec<Record>> {
         let [ours, by_hand] = &scores[..] else { unreachable!("two were measured") };
         let words = format!("≥ {bound} × the same set up by hand, medians of {}", Rounds::MEDIANS.count);
         let name = format!("vxlan/{}", load.name());
-        records.push(ours.against(name, by_hand, load).asks_ratio(Bound::AtLeast(bound), words));
+        records.push(ours.against(name, by_hand, load)?.asks_ratio(Bound::AtLeast(bound), words));
     }
     ours.down()?;
     by_hand.down()?;

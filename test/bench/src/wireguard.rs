@@ -99,11 +99,11 @@ impl Standing {
             None => Record::new(name, ours.rate.median(), self.load.unit()).skipped(&words, &reasons),
             Some(best) if reasons.is_empty() => {
                 let words = format!("{words}: {}", best.name);
-                ours.against(name, best, self.load).asks_ratio(Bound::AtLeast(least), words)
+                ours.against(name, best, self.load)?.asks_ratio(Bound::AtLeast(least), words)
             }
             // The best of those that are there may not be the best of all.
             Some(best) => {
-                let record = ours.against(name, best, self.load).asks_ratio(Bound::AtLeast(least), words);
+                let record = ours.against(name, best, self.load)?.asks_ratio(Bound::AtLeast(least), words);
                 let words =
                     format!("{} (beside {} only)", record.target.clone().unwrap_or_default(), best.name);
                 if record.holds == Some(false) { record } else { record.skipped(&words, &reasons) }
@@ -122,7 +122,7 @@ fn verdicts(standings: &[Standing]) -> Result<Vec<Record>> {
         one.against("one-flow", &[&GOTATUN, &DEBIAN], 4.0)?,
         one.against("one-flow-and-newest", &[&NEWEST], 1.0)?,
         four_flows
-            .against("wireguard/four-flows", one_flow, four.load)
+            .against("wireguard/four-flows", one_flow, four.load)?
             .asks_ratio(Bound::AtLeast(least), format!("≥ {least} × one flow of ours")),
         requests.against("requests", &PEERS, 1.0)?,
     ])
