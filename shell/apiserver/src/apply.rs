@@ -3,10 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::fields::{FieldSet, prune};
-use crate::kinds::{KindId, ListKind, Trail, element, list_kind};
+use crate::kinds::KindId;
 use crate::managers::{Identity, Managers, ownable};
 use crate::patch::Part;
 use crate::refusal::{Refusal, Subject};
+use crate::schema::{ListKind, Trail};
 
 /// Whether an apply may take over fields of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +33,14 @@ pub(crate) fn apply(
     identity: &Identity<'_>,
 ) -> Result<Applied, Refusal> {
     let kind = subject.kind;
-    let trail = Trail::root(kind);
+    let trail = Trail::root(kind.schema());
     let configuration = relevant(kind, configuration, identity.part);
     let mut managers = Managers::of(live);
-    let wanted = ownable(FieldSet::of(&configuration, &trail));
+    let wanted = ownable(FieldSet::of(&configuration, trail));
     let mut value = live.clone();
-    merge(&mut value, &configuration, &trail);
+    merge(&mut value, &configuration, trail);
 
-    let changed = FieldSet::changed(live, &value, &trail);
+    let changed = FieldSet::changed(live, &value, trail);
     let conflicts = managers.conflicts(identity, &changed);
     if !conflicts.is_empty() && force == Force::No {
         return Err(Refusal::ApplyConflict(subject.clone(), conflicts));
@@ -48,7 +49,7 @@ pub(crate) fn apply(
 
     let gone = managers.owned_by(identity).minus(&wanted);
     let kept = managers.owned_by_others(identity).union(&wanted);
-    prune(&mut value, &gone, &kept, &trail);
+    prune(&mut value, &gone, &kept, trail);
     managers.settle(identity, wanted, &value);
     Ok(Applied { value, managers })
 }
@@ -62,6 +63,7 @@ fn relevant(kind: KindId, configuration: &Value, part: Part) -> Value {
                 entries.remove("status");
             }
             Part::Status => entries.retain(|name, _| name == "status"),
+            Part::Scale => {}
         }
     }
     configuration
@@ -78,23 +80,23 @@ fn without_nulls(value: &Value) -> Value {
     }
 }
 
-fn merge(target: &mut Value, configuration: &Value, trail: &Trail<'_>) {
+fn merge(target: &mut Value, configuration: &Value, trail: Trail<'_>) {
     match configuration {
+        Value::Object(_) if trail.is_atomic() => *target = configuration.clone(),
         Value::Object(entries) => {
             if !target.is_object() {
                 *target = Value::Object(Map::new());
             }
             let Value::Object(fields) = target else { return };
             for (name, value) in entries {
-                merge(fields.entry(name).or_insert(Value::Null), value, &trail.field(name));
+                merge(fields.entry(name).or_insert(Value::Null), value, trail.field(name));
             }
         }
         Value::Array(items) => {
-            let kind = list_kind(trail);
             let mergeable =
-                kind != ListKind::Atomic && items.iter().all(|item| element(kind, item).is_some());
+                *trail.list() != ListKind::Atomic && items.iter().all(|item| trail.element(item).is_some());
             match (target, mergeable) {
-                (Value::Array(present), true) => merge_list(present, items, kind, trail),
+                (Value::Array(present), true) => merge_list(present, items, trail),
                 (target, _) => *target = configuration.clone(),
             }
         }
@@ -102,11 +104,11 @@ fn merge(target: &mut Value, configuration: &Value, trail: &Trail<'_>) {
     }
 }
 
-fn merge_list(present: &mut Vec<Value>, items: &[Value], kind: ListKind, trail: &Trail<'_>) {
+fn merge_list(present: &mut Vec<Value>, items: &[Value], trail: Trail<'_>) {
     for item in items {
-        let name = element(kind, item);
-        match present.iter_mut().find(|present| element(kind, present) == name) {
-            Some(found) => merge(found, item, &trail.item()),
+        let name = trail.element(item);
+        match present.iter_mut().find(|present| trail.element(present) == name) {
+            Some(found) => merge(found, item, trail.item()),
             None => present.push(item.clone()),
         }
     }

@@ -1,16 +1,17 @@
 //! Which groups, versions and resources there are.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::kinds::KindId;
+use crate::kinds::{KindId, Kinds};
 
 /// The answer to a discovery path, if it is one.
-pub(crate) fn answer(path: &str) -> Option<Value> {
+pub(crate) fn answer(path: &str, kinds: &Kinds) -> Option<Value> {
     let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     match segments.as_slice() {
-        [] => Some(json!({"paths": paths()})),
+        [] => Some(json!({"paths": paths(kinds)})),
         ["version"] => Some(version()),
         ["api"] => Some(json!({
             "kind": "APIVersions",
@@ -18,31 +19,58 @@ pub(crate) fn answer(path: &str) -> Option<Value> {
             "serverAddressByClientCIDRs": [],
         })),
         ["apis"] => {
-            let groups: Vec<_> = groups().into_iter().map(|(name, version)| group(name, version)).collect();
+            let groups: Vec<_> =
+                groups(kinds).into_iter().map(|(name, versions)| group(name, &versions)).collect();
             Some(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
         }
         ["apis", name] => {
-            let version = *groups().get(name)?;
-            let mut group = group(name, version);
+            let mut group = group(name, groups(kinds).get(name)?);
             group["kind"] = json!("APIGroup");
             group["apiVersion"] = json!("v1");
             Some(group)
         }
-        ["api", version] => resources("", version),
-        ["apis", group, version] => resources(group, version),
+        ["api", version] => resources(kinds, "", version),
+        ["apis", group, version] => resources(kinds, group, version),
         _ => None,
     }
 }
 
-fn groups() -> BTreeMap<&'static str, &'static str> {
-    KindId::all().filter(|kind| !kind.group.is_empty()).map(|kind| (kind.group, kind.version)).collect()
+/// The versions of each group, the preferred one first.
+fn groups(kinds: &Kinds) -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut groups = BTreeMap::<_, Vec<_>>::new();
+    for kind in kinds.visible().filter(|kind| !kind.group.is_empty()) {
+        let versions = groups.entry(kind.group).or_default();
+        if !versions.contains(&kind.version) {
+            versions.push(kind.version);
+        }
+    }
+    for versions in groups.values_mut() {
+        versions.sort_by_key(|version| Reverse(priority(version)));
+    }
+    groups
 }
 
-fn paths() -> Vec<String> {
+/// How far a version is: `v2` before `v1`, that before `v2beta1`, `v1alpha1` and what is no version.
+fn priority(version: &str) -> (u8, u64, u64) {
+    let number = |text: &str| text.parse::<u64>().ok();
+    let Some(rest) = version.strip_prefix('v') else { return (0, 0, 0) };
+    for (stage, word) in [(2, "beta"), (1, "alpha")] {
+        if let Some((major, minor)) = rest.split_once(word)
+            && let (Some(major), Some(minor)) = (number(major), number(minor))
+        {
+            return (stage, major, minor);
+        }
+    }
+    number(rest).map_or((0, 0, 0), |major| (3, major, 0))
+}
+
+fn paths(kinds: &Kinds) -> Vec<String> {
     let fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/readyz", "/version"];
-    let groups = groups().into_iter();
-    let below =
-        groups.flat_map(|(name, version)| [format!("/apis/{name}"), format!("/apis/{name}/{version}")]);
+    let groups = groups(kinds).into_iter();
+    let below = groups.flat_map(|(name, versions)| {
+        let versions = versions.into_iter().map(move |version| format!("/apis/{name}/{version}"));
+        std::iter::once(format!("/apis/{name}")).chain(versions)
+    });
     let mut paths: Vec<_> = fixed.into_iter().map(str::to_owned).chain(below).collect();
     paths.sort();
     paths
@@ -62,13 +90,15 @@ fn version() -> Value {
     })
 }
 
-fn group(name: &str, version: &str) -> Value {
-    let version = json!({"groupVersion": format!("{name}/{version}"), "version": version});
-    json!({"name": name, "versions": [version], "preferredVersion": version})
+fn group(name: &str, versions: &[&str]) -> Value {
+    let version = |version: &&str| json!({"groupVersion": format!("{name}/{version}"), "version": version});
+    let versions: Vec<_> = versions.iter().map(version).collect();
+    json!({"name": name, "versions": versions, "preferredVersion": versions.first()})
 }
 
-fn resources(group: &str, version: &str) -> Option<Value> {
-    let kinds: Vec<_> = KindId::all().filter(|kind| kind.group == group && kind.version == version).collect();
+fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
+    let kinds: Vec<_> =
+        kinds.visible().filter(|kind| kind.group == group && kind.version == version).collect();
     let api_version = kinds.first()?.api_version();
     let resources: Vec<_> = kinds.into_iter().flat_map(resource).collect();
     Some(json!({
@@ -80,22 +110,36 @@ fn resources(group: &str, version: &str) -> Option<Value> {
 }
 
 fn resource(kind: KindId) -> Vec<Value> {
-    let mut entries = vec![json!({
+    let mut whole = json!({
         "name": kind.plural,
         "singularName": kind.singular(),
         "namespaced": kind.is_namespaced(),
         "kind": kind.name,
         "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
-        "shortNames": kind.short,
-    })];
-    if kind.has_status_subresource() {
-        entries.push(json!({
-            "name": format!("{}/status", kind.plural),
+    });
+    for (field, names) in [("shortNames", kind.short), ("categories", kind.categories)] {
+        if !names.is_empty() {
+            whole[field] = json!(names);
+        }
+    }
+    let mut entries = vec![whole];
+    let below = |name: &str, named: &str| {
+        json!({
+            "name": format!("{}/{name}", kind.plural),
             "singularName": "",
             "namespaced": kind.is_namespaced(),
-            "kind": kind.name,
+            "kind": named,
             "verbs": ["get", "patch", "update"],
-        }));
+        })
+    };
+    if kind.has_status_subresource() {
+        entries.push(below("status", kind.name));
+    }
+    if kind.custom().is_some_and(|custom| custom.scale.is_some()) {
+        let mut scale = below("scale", "Scale");
+        scale["group"] = json!("autoscaling");
+        scale["version"] = json!("v1");
+        entries.push(scale);
     }
     entries
 }

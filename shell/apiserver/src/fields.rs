@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::kinds::{ListKind, Trail, element, list_kind};
+use crate::schema::{ListKind, Trail};
 
 /// A set of paths as a tree: a node is in the set itself, or holds members, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,11 +23,14 @@ impl FieldSet {
     }
 
     /// Every leaf of a value.
-    pub(crate) fn of(value: &Value, trail: &Trail<'_>) -> Self {
+    pub(crate) fn of(value: &Value, trail: Trail<'_>) -> Self {
         match value {
-            Value::Object(entries) if !entries.is_empty() => {
+            Value::Object(entries) if !entries.is_empty() && !trail.is_atomic() => {
                 let child = |(name, value): (&String, &Value)| {
-                    (format!("f:{name}"), Self::of(value, &trail.field(name)))
+                    let mut below = Self::of(value, trail.field(name));
+                    // The keys of a map are owned themselves, declared fields only by what is in them.
+                    below.member |= !trail.declares(name);
+                    (format!("f:{name}"), below)
                 };
                 Self { member: false, children: entries.iter().map(child).collect() }
             }
@@ -38,41 +41,53 @@ impl FieldSet {
         }
     }
 
-    fn of_list(items: &[Value], trail: &Trail<'_>) -> Self {
-        let kind = list_kind(trail);
-        if kind == ListKind::Atomic || items.is_empty() {
+    fn of_list(items: &[Value], trail: Trail<'_>) -> Self {
+        if *trail.list() == ListKind::Atomic || items.is_empty() {
             return Self::leaf();
         }
         let mut set = Self::default();
         for item in items {
             // An element without its key can be owned only together with the list.
-            let Some(name) = element(kind, item) else { return Self::leaf() };
-            let mut below = if kind == ListKind::Set { Self::leaf() } else { Self::of(item, &trail.item()) };
+            let Some(name) = trail.element(item) else { return Self::leaf() };
+            let mut below =
+                if *trail.list() == ListKind::Set { Self::leaf() } else { Self::of(item, trail.item()) };
             below.member = true;
             set.children.insert(name, below);
         }
         set
     }
 
+    /// Everything that comes with a value that was not there: objects and lists themselves too.
+    fn added(value: &Value, trail: Trail<'_>) -> Self {
+        let mut set = Self::of(value, trail);
+        set.include_inner();
+        set
+    }
+
+    fn include_inner(&mut self) {
+        self.member = true;
+        self.children.values_mut().for_each(Self::include_inner);
+    }
+
     /// The leaves of `new` that `old` has not, or has otherwise.
-    pub(crate) fn changed(old: &Value, new: &Value, trail: &Trail<'_>) -> Self {
+    pub(crate) fn changed(old: &Value, new: &Value, trail: Trail<'_>) -> Self {
         if old == new {
             return Self::default();
         }
         match (old, new) {
-            (Value::Object(old), Value::Object(entries)) if !entries.is_empty() => {
+            (Value::Object(old), Value::Object(entries)) if !entries.is_empty() && !trail.is_atomic() => {
                 let mut set = Self::default();
                 for (name, value) in entries {
                     let trail = trail.field(name);
                     let below = old
                         .get(name)
-                        .map_or_else(|| Self::of(value, &trail), |old| Self::changed(old, value, &trail));
+                        .map_or_else(|| Self::added(value, trail), |old| Self::changed(old, value, trail));
                     set.add_child(format!("f:{name}"), below);
                 }
                 set
             }
             (Value::Array(old), Value::Array(items))
-                if !items.is_empty() && list_kind(trail) != ListKind::Atomic =>
+                if !items.is_empty() && *trail.list() != ListKind::Atomic =>
             {
                 Self::changed_elements(old, items, trail)
             }
@@ -80,15 +95,14 @@ impl FieldSet {
         }
     }
 
-    fn changed_elements(old: &[Value], items: &[Value], trail: &Trail<'_>) -> Self {
-        let kind = list_kind(trail);
+    fn changed_elements(old: &[Value], items: &[Value], trail: Trail<'_>) -> Self {
         let mut set = Self::default();
         for item in items {
-            let Some(name) = element(kind, item) else { return Self::leaf() };
-            let before = old.iter().find(|old| element(kind, old).as_deref() == Some(&name));
+            let Some(name) = trail.element(item) else { return Self::leaf() };
+            let before = old.iter().find(|old| trail.element(old).as_deref() == Some(&name));
             let below = before.map_or_else(
-                || Self { member: true, ..Self::of(item, &trail.item()) },
-                |before| Self::changed(before, item, &trail.item()),
+                || Self::added(item, trail.item()),
+                |before| Self::changed(before, item, trail.item()),
             );
             set.add_child(name, below);
         }
@@ -131,11 +145,11 @@ impl FieldSet {
     }
 
     /// The part of the set that a value still has.
-    pub(crate) fn existing(&self, value: &Value, trail: &Trail<'_>) -> Self {
+    pub(crate) fn existing(&self, value: &Value, trail: Trail<'_>) -> Self {
         let mut rest = Self { member: self.member, children: BTreeMap::new() };
         for (name, child) in &self.children {
             if let Some((value, below)) = step(name, value, trail) {
-                rest.add_child(name.clone(), child.existing(value, &below));
+                rest.add_child(name.clone(), child.existing(value, below));
             }
         }
         rest
@@ -144,21 +158,21 @@ impl FieldSet {
     /// The members' paths as `.spec.ports[port=80,protocol="TCP"]`.
     pub(crate) fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
-        self.collect_paths(String::new(), &mut paths);
+        self.collect_paths("", &mut paths);
         paths
     }
 
-    fn collect_paths(&self, prefix: String, paths: &mut Vec<String>) {
+    fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
+        if self.member {
+            paths.push(prefix.to_owned());
+        }
         for (name, child) in &self.children {
             let step = match name.split_once(':') {
                 Some(("f", field)) => format!(".{field}"),
                 Some(("k", keys)) => bracketed(keys),
                 _ => format!("[={}]", name.trim_start_matches("v:")),
             };
-            child.collect_paths(format!("{prefix}{step}"), paths);
-        }
-        if self.member && self.children.is_empty() {
-            paths.push(prefix);
+            child.collect_paths(&format!("{prefix}{step}"), paths);
         }
     }
 
@@ -195,14 +209,13 @@ fn bracketed(keys: &str) -> String {
 }
 
 /// The value one step below, by the name of the step.
-fn step<'v, 't>(name: &'t str, value: &'v Value, trail: &'t Trail<'t>) -> Option<(&'v Value, Trail<'t>)> {
+fn step<'v, 't>(name: &str, value: &'v Value, trail: Trail<'t>) -> Option<(&'v Value, Trail<'t>)> {
     match (name.split_once(':'), value) {
         (Some(("f", field)), Value::Object(entries)) => {
             entries.get(field).map(|below| (below, trail.field(field)))
         }
         (Some(_), Value::Array(items)) => {
-            let kind = list_kind(trail);
-            let found = items.iter().find(|item| element(kind, item).as_deref() == Some(name))?;
+            let found = items.iter().find(|item| trail.element(item).as_deref() == Some(name))?;
             Some((found, trail.item()))
         }
         _ => None,
@@ -210,22 +223,21 @@ fn step<'v, 't>(name: &'t str, value: &'v Value, trail: &'t Trail<'t>) -> Option
 }
 
 /// Removes from a value what `gone` holds and `kept` does not.
-pub(crate) fn prune(value: &mut Value, gone: &FieldSet, kept: &FieldSet, trail: &Trail<'_>) {
+pub(crate) fn prune(value: &mut Value, gone: &FieldSet, kept: &FieldSet, trail: Trail<'_>) {
     let nothing = FieldSet::default();
     for (name, child) in &gone.children {
         let kept = kept.children.get(name).unwrap_or(&nothing);
         match (name.split_once(':'), &mut *value) {
             (Some(("f", field)), Value::Object(entries)) => {
                 let Some(below) = entries.get_mut(field) else { continue };
-                if prune_below(below, child, kept, &trail.field(field)) {
+                if prune_below(below, child, kept, trail.field(field)) {
                     entries.remove(field);
                 }
             }
             (Some(_), Value::Array(items)) => {
-                let kind = list_kind(trail);
-                let found = items.iter().position(|item| element(kind, item).as_deref() == Some(name));
+                let found = items.iter().position(|item| trail.element(item).as_deref() == Some(name));
                 let Some(index) = found else { continue };
-                if prune_below(&mut items[index], child, kept, &trail.item()) {
+                if prune_below(&mut items[index], child, kept, trail.item()) {
                     items.remove(index);
                 }
             }
@@ -235,7 +247,7 @@ pub(crate) fn prune(value: &mut Value, gone: &FieldSet, kept: &FieldSet, trail: 
 }
 
 /// Whether the value goes altogether: nobody keeps it or anything in it.
-fn prune_below(value: &mut Value, gone: &FieldSet, kept: &FieldSet, trail: &Trail<'_>) -> bool {
+fn prune_below(value: &mut Value, gone: &FieldSet, kept: &FieldSet, trail: Trail<'_>) -> bool {
     if gone.member && kept.is_empty() {
         return true;
     }

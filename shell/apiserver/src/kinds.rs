@@ -1,17 +1,27 @@
-//! The table of kinds that the server keeps: adding a kind is one entry here.
+//! The table of built-in kinds: adding one is one entry here. Kinds of definitions are made in `definitions.rs`.
 
 use std::ops::Deref;
 
+use k8s_openapi::api::{
+    coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery, events::v1 as events,
+};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use serde_json::Value;
 
-use crate::kinds::columns::{Column, age, path, wide, with};
+use crate::kinds::columns::{age, path, wide, with};
+use crate::schema::Schema;
 
+mod builtin;
 mod columns;
 mod defaults;
 mod lists;
+mod served;
 
-pub(crate) use columns::Cell;
-pub(crate) use lists::{ListKind, Trail, element, list_kind};
+pub(crate) use builtin::metadata;
+#[expect(unused_imports, reason = "for documents of OpenAPI, which are to come")]
+pub(crate) use builtin::{definition_name, definitions, gvk_of};
+pub(crate) use columns::{Cell, Column};
+pub use served::{Kinds, ResourceKey};
 
 /// Whether objects of a kind live in namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +44,30 @@ pub enum StatusField {
 }
 
 /// Where a kind is defined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Origin {
-    /// In Kubernetes; its objects are not checked beyond their metadata.
-    BuiltIn,
+    /// In Kubernetes, as this type; of none its objects may have any field.
+    BuiltIn(Option<builtin::Definition>),
     /// In a CRD, whose schema its objects must follow.
-    Custom,
+    Custom(&'static Custom),
+}
+
+/// What a CRD says of a kind besides what every kind has.
+#[derive(Debug)]
+pub(crate) struct Custom {
+    pub(crate) schema: Schema,
+    /// The schema as it was written.
+    #[expect(dead_code, reason = "for documents of OpenAPI, which are to come")]
+    pub(crate) written: Value,
+    pub(crate) scale: Option<Scale>,
+}
+
+/// Where the numbers of the `scale` subresource lie in an object.
+#[derive(Debug)]
+pub(crate) struct Scale {
+    pub(crate) desired: String,
+    pub(crate) observed: String,
+    pub(crate) selector: Option<String>,
 }
 
 /// What the server knows of one kind.
@@ -47,14 +75,20 @@ pub(crate) enum Origin {
 pub struct Kind {
     /// The API group, empty for the core group.
     pub group: &'static str,
-    /// The one version served.
+    /// The version.
     pub version: &'static str,
     /// The kind's name in objects.
     pub name: &'static str,
     /// The resource's name in paths.
     pub plural: &'static str,
+    /// The name of one object's resource; empty: the kind in lower case.
+    pub(crate) singular: &'static str,
+    /// The kind of lists; empty: the kind with `List` at its end.
+    pub(crate) list_name: &'static str,
     /// Short names for `kubectl`.
     pub short: &'static [&'static str],
+    /// Groups of resources for `kubectl`, such as `all`.
+    pub(crate) categories: &'static [&'static str],
     /// Cluster-scoped or namespaced.
     pub scope: Scope,
     /// How `.status` is written.
@@ -62,9 +96,16 @@ pub struct Kind {
     /// Fields besides name and namespace that a field selector may name.
     pub fields: &'static [&'static str],
     pub(crate) columns: &'static [Column],
-    pub(crate) lists: &'static [(&'static str, ListKind)],
     pub(crate) origin: Origin,
     pub(crate) complete: fn(&mut Value),
+    /// The group and plural of the kind that keeps its objects, where that is another one.
+    pub(crate) kept_as: Option<ResourceKey>,
+    /// Whether objects are kept in this version.
+    pub(crate) is_stored: bool,
+    /// Whether objects are read and written in this version.
+    pub(crate) is_served: bool,
+    /// Fields that an object has before anything is in it: nobody owns them for having made them.
+    pub(crate) blank: &'static [&'static str],
 }
 
 /// A plain namespaced kind, from which the entries below differ.
@@ -73,22 +114,34 @@ const PLAIN: Kind = Kind {
     version: "v1",
     name: "",
     plural: "",
+    singular: "",
+    list_name: "",
     short: &[],
+    categories: &[],
     scope: Scope::Namespaced,
     status: StatusField::Ordinary,
     fields: &[],
     columns: &[age()],
-    lists: &[],
-    origin: Origin::BuiltIn,
+    origin: Origin::BuiltIn(None),
     complete: defaults::none,
+    kept_as: None,
+    is_stored: true,
+    is_served: true,
+    blank: &["metadata", "spec", "status"],
 };
 
-/// A CRD of submariner.io/v1. COMPAT: none of the four has a status subresource upstream.
-const SUBMARINER: Kind = Kind { group: "submariner.io", origin: Origin::Custom, ..PLAIN };
+const EVENT_COLUMNS: &[Column] = &[
+    path("Type", "type"),
+    path("Reason", "reason"),
+    with("Object", columns::event_object),
+    path("Message", "message"),
+    age(),
+];
 
 static KINDS: &[Kind] = &[
     Kind {
         name: "Namespace",
+        origin: builtin::of::<core::Namespace>(),
         plural: "namespaces",
         short: &["ns"],
         scope: Scope::Cluster,
@@ -99,7 +152,22 @@ static KINDS: &[Kind] = &[
         ..PLAIN
     },
     Kind {
+        group: "apiextensions.k8s.io",
+        name: "CustomResourceDefinition",
+        plural: "customresourcedefinitions",
+        short: &["crd", "crds"],
+        categories: &["api-extensions"],
+        scope: Scope::Cluster,
+        status: StatusField::Separate,
+        columns: &[path("Created At", "metadata.creationTimestamp")],
+        origin: builtin::of::<apiextensions::CustomResourceDefinition>(),
+        complete: crate::definitions::complete,
+        blank: &["metadata", "spec", "status", "spec.names", "status.acceptedNames"],
+        ..PLAIN
+    },
+    Kind {
         name: "Node",
+        origin: builtin::of::<core::Node>(),
         plural: "nodes",
         short: &["no"],
         scope: Scope::Cluster,
@@ -112,11 +180,11 @@ static KINDS: &[Kind] = &[
             path("Version", "status.nodeInfo.kubeletVersion"),
             wide("Internal-IP", columns::node_internal_ip),
         ],
-        lists: lists::NODE,
         ..PLAIN
     },
     Kind {
         name: "Service",
+        origin: builtin::of::<core::Service>(),
         plural: "services",
         short: &["svc"],
         status: StatusField::Separate,
@@ -129,13 +197,14 @@ static KINDS: &[Kind] = &[
             age(),
             wide("Selector", columns::service_selector),
         ],
-        lists: lists::SERVICE,
         complete: defaults::service,
+        blank: &["metadata", "spec", "status", "status.loadBalancer"],
         ..PLAIN
     },
     Kind {
         group: "discovery.k8s.io",
         name: "EndpointSlice",
+        origin: builtin::of::<discovery::EndpointSlice>(),
         plural: "endpointslices",
         columns: &[
             path("AddressType", "addressType"),
@@ -147,6 +216,7 @@ static KINDS: &[Kind] = &[
     },
     Kind {
         name: "Secret",
+        origin: builtin::of::<core::Secret>(),
         plural: "secrets",
         fields: &["type"],
         columns: &[path("Type", "type"), with("Data", columns::data_count), age()],
@@ -155,6 +225,7 @@ static KINDS: &[Kind] = &[
     },
     Kind {
         name: "ConfigMap",
+        origin: builtin::of::<core::ConfigMap>(),
         plural: "configmaps",
         short: &["cm"],
         columns: &[with("Data", columns::data_count), age()],
@@ -162,6 +233,7 @@ static KINDS: &[Kind] = &[
     },
     Kind {
         name: "Event",
+        origin: builtin::of::<core::Event>(),
         plural: "events",
         short: &["ev"],
         fields: &[
@@ -174,24 +246,39 @@ static KINDS: &[Kind] = &[
             "source",
             "type",
         ],
-        columns: &[
-            path("Type", "type"),
-            path("Reason", "reason"),
-            with("Object", columns::event_object),
-            path("Message", "message"),
-            age(),
+        columns: EVENT_COLUMNS,
+        ..PLAIN
+    },
+    Kind {
+        group: "events.k8s.io",
+        name: "Event",
+        origin: builtin::of::<events::Event>(),
+        plural: "events",
+        short: &["ev"],
+        fields: &[
+            "regarding.kind",
+            "regarding.namespace",
+            "regarding.name",
+            "regarding.uid",
+            "reason",
+            "reportingController",
+            "type",
         ],
+        columns: EVENT_COLUMNS,
+        kept_as: Some(("", "events")),
+        is_stored: false,
         ..PLAIN
     },
     Kind {
         name: "ServiceAccount",
+        origin: builtin::of::<core::ServiceAccount>(),
         plural: "serviceaccounts",
         short: &["sa"],
-        lists: lists::SERVICE_ACCOUNT,
         ..PLAIN
     },
     Kind {
         name: "Pod",
+        origin: builtin::of::<core::Pod>(),
         plural: "pods",
         short: &["po"],
         status: StatusField::Separate,
@@ -204,26 +291,18 @@ static KINDS: &[Kind] = &[
             wide("IP", columns::pod_ip),
             wide("Node", columns::pod_node),
         ],
-        lists: lists::POD,
         complete: defaults::pod,
+        blank: &["metadata", "spec", "spec.containers[]", "status"],
         ..PLAIN
     },
     Kind {
         group: "coordination.k8s.io",
         name: "Lease",
+        origin: builtin::of::<coordination::Lease>(),
         plural: "leases",
         columns: &[path("Holder", "spec.holderIdentity"), age()],
         ..PLAIN
     },
-    Kind { name: "Cluster", plural: "clusters", ..SUBMARINER },
-    Kind { name: "Endpoint", plural: "endpoints", ..SUBMARINER },
-    Kind {
-        name: "Gateway",
-        plural: "gateways",
-        columns: &[path("HA Status", "status.haStatus"), age()],
-        ..SUBMARINER
-    },
-    Kind { name: "RouteAgent", plural: "routeagents", ..SUBMARINER },
 ];
 
 impl Kind {
@@ -241,9 +320,23 @@ impl Kind {
         if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
     }
 
-    /// The name of one object's resource: the kind in lower case.
+    /// The name of one object's resource.
     pub fn singular(&self) -> String {
-        self.name.to_lowercase()
+        if self.singular.is_empty() { self.name.to_lowercase() } else { self.singular.to_owned() }
+    }
+
+    /// An object of the kind before anything is in it.
+    pub(crate) fn blank_object(&self) -> Value {
+        let mut object = Value::Object(serde_json::Map::new());
+        for path in self.blank {
+            path.split('.').fold(&mut object, blank_field);
+        }
+        object
+    }
+
+    /// The kind of lists.
+    pub(crate) fn list_kind(&self) -> String {
+        if self.list_name.is_empty() { format!("{}List", self.name) } else { self.list_name.to_owned() }
     }
 
     /// Whether `.status` is written through its own subresource only.
@@ -258,45 +351,83 @@ impl Kind {
 
     /// Whether the kind comes from a CRD, whose update rules are stricter than those of built-in kinds.
     pub(crate) fn is_custom(&self) -> bool {
-        self.origin == Origin::Custom
+        matches!(self.origin, Origin::Custom(_))
+    }
+
+    /// What the kind's CRD says of it.
+    pub(crate) fn custom(&self) -> Option<&'static Custom> {
+        match self.origin {
+            Origin::Custom(custom) => Some(custom),
+            Origin::BuiltIn(_) => None,
+        }
+    }
+
+    /// The group and plural under which objects are kept, of whatever version.
+    pub(crate) fn key(&self) -> ResourceKey {
+        self.kept_as.unwrap_or((self.group, self.plural))
     }
 }
 
-/// One entry of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct KindId(usize);
+/// The field of an object, made if need be: a list where the name ends with `[]`.
+fn blank_field<'a>(object: &'a mut Value, name: &str) -> &'a mut Value {
+    let (name, empty) = match name.strip_suffix("[]") {
+        Some(name) => (name, Value::Array(Vec::new())),
+        None => (name, Value::Object(serde_json::Map::new())),
+    };
+    if object[name].is_null() {
+        object[name] = empty;
+    }
+    &mut object[name]
+}
+
+/// One kind in one version. INVARIANT: each is in memory once, so that it is told apart by its address.
+#[derive(Clone, Copy)]
+pub struct KindId(&'static Kind);
+
+impl PartialEq for KindId {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for KindId {}
+
+impl std::fmt::Debug for KindId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.resource(), self.version)
+    }
+}
 
 impl KindId {
-    /// Every kind, in the order of the table.
+    /// Every built-in kind, in the order of the table.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..KINDS.len()).map(Self)
+        KINDS.iter().map(Self)
     }
 
-    /// The kind of a full resource name such as `endpoints.submariner.io` or `nodes`.
+    /// The built-in kind of a full resource name such as `leases.coordination.k8s.io` or `nodes`.
     pub fn named(resource: &str) -> Option<Self> {
         let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
         Self::all().find(|kind| kind.plural == plural && kind.group == group)
     }
 
-    /// The kind that serves a resource of one group and version.
-    pub fn served(group: &str, version: &str, plural: &str) -> Option<Self> {
-        Self::all().find(|kind| kind.group == group && kind.version == version && kind.plural == plural)
+    pub(crate) fn of_definition(kind: &'static Kind) -> Self {
+        Self(kind)
     }
 
-    /// The kind that an object says it is, by its `apiVersion` and `kind`.
-    pub fn of(object: &Value) -> Option<Self> {
-        let api_version = object.get("apiVersion")?.as_str()?;
-        let name = object.get("kind")?.as_str()?;
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        Self::all().find(|kind| kind.group == group && kind.version == version && kind.name == name)
-    }
-
-    pub(crate) fn index(self) -> usize {
-        self.0
+    /// What objects must look like.
+    pub(crate) fn schema(self) -> &'static Schema {
+        match self.origin {
+            Origin::Custom(custom) => &custom.schema,
+            Origin::BuiltIn(_) => builtin::schema(self),
+        }
     }
 
     pub(crate) fn namespaces() -> Self {
-        Self(0)
+        Self(&KINDS[0])
+    }
+
+    pub(crate) fn definitions() -> Self {
+        Self(&KINDS[1])
     }
 }
 
@@ -304,7 +435,7 @@ impl Deref for KindId {
     type Target = Kind;
 
     fn deref(&self) -> &Kind {
-        &KINDS[self.0]
+        self.0
     }
 }
 
@@ -316,9 +447,8 @@ mod tests {
     fn resource_names_find_their_kind_also_where_plurals_clash() {
         for kind in KindId::all() {
             assert_eq!(KindId::named(&kind.resource()), Some(kind));
-            assert_eq!(KindId::served(kind.group, kind.version, kind.plural), Some(kind));
         }
-        assert_eq!(KindId::named("endpoints"), None);
         assert_eq!(KindId::namespaces().name, "Namespace");
+        assert_eq!(KindId::definitions().name, "CustomResourceDefinition");
     }
 }

@@ -3,16 +3,18 @@
 //! [`Store`] is pure state: objects by kind, namespace and name, a version counter and a bounded history per kind.
 //! [`ApiServer`] puts a lock, a clock, credentials and fault knobs around it, and serves it over TLS
 //! ([`ApiServer::serve`]) or in the process ([`ApiServer::service`], for `kube::Client::new`).
-//! The kinds are one table in `kinds.rs`. Everything is kept in memory, and with [`Builder::open`] also in a file: then
+//! Built-in kinds are one table in `kinds.rs`; others come from definitions that are created through the API. Everything is kept in memory, and with [`Builder::open`] also in a file: then
 //! nothing is acknowledged or shown that a crash could take back. It never runs controllers: owner references are not
 //! followed, Pods are plain objects.
 
 mod access;
 mod apply;
 mod backup;
+mod definitions;
 mod discovery;
 mod faults;
 mod fields;
+mod jsonpath;
 mod kinds;
 mod kubeconfig;
 mod managers;
@@ -21,10 +23,11 @@ mod patch;
 mod refusal;
 mod request;
 mod respond;
+mod scale;
+mod schema;
 mod selector;
 mod serve;
 mod server;
-mod shape;
 mod storage;
 mod store;
 mod strategic;
@@ -36,14 +39,14 @@ pub use access::{Admission, Allowed, Credential, Credentials, Rule, User, Verb};
 pub use apply::Force;
 pub use backup::{Backup, BackupError, Contents};
 pub use faults::{Faults, Link};
-pub use kinds::{Kind, KindId, Scope, StatusField};
+pub use kinds::{Kind, KindId, Kinds, ResourceKey, Scope, StatusField};
 pub use kubeconfig::kubeconfig;
 pub use patch::{Part, Patch};
 pub use refusal::{Refusal, Stale, Subject};
+pub use schema::Cause;
 pub use selector::Selector;
 pub use serve::{Service, Unreachable};
 pub use server::{ApiServer, Builder, NotServed, Objects, OpenError};
-pub use shape::Cause;
 pub use storage::{Damage, Storage, StorageError};
 pub use store::{Change, Deletion, Effect, Event, Object, Place, Preconditions, Store, Writer};
 pub use tls::{Authority, ServerTls, TlsError};

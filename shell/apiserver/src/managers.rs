@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::fields::FieldSet;
-use crate::kinds::{KindId, Trail};
+use crate::kinds::KindId;
 use crate::patch::Part;
-use crate::shape::Cause;
+use crate::schema::{Cause, Trail};
 use crate::store::Draft;
 
 /// How a manager came to own fields.
@@ -41,6 +41,24 @@ pub(crate) struct Identity<'a> {
 }
 
 impl Manager {
+    /// The place among others: appliers first, then by time and name.
+    fn order(&self) -> (bool, &str, &str, &str) {
+        (self.operation == Operation::Update, &self.time, &self.name, self.part.word())
+    }
+
+    /// The manager in messages.
+    fn described(&self) -> String {
+        let part = match self.part {
+            Part::Whole => String::new(),
+            Part::Status | Part::Scale => format!(" with subresource {:?}", self.part.word()),
+        };
+        let by_update = match self.operation {
+            Operation::Apply => String::new(),
+            Operation::Update => format!(" using {} at {}", self.api_version, self.time),
+        };
+        format!("{:?}{part}{by_update}", self.name)
+    }
+
     fn is(&self, identity: &Identity<'_>) -> bool {
         self.name == identity.name && self.operation == identity.operation && self.part == identity.part
     }
@@ -99,7 +117,7 @@ impl Managers {
 
     /// Sets what a manager owns, and drops from all what the object no longer has.
     pub(crate) fn settle(&mut self, identity: &Identity<'_>, fields: FieldSet, object: &Value) {
-        let trail = Trail::root(identity.kind);
+        let trail = Trail::root(identity.kind.schema());
         match self.0.iter_mut().find(|manager| manager.is(identity)) {
             Some(manager) if manager.fields == fields => {}
             Some(manager) => {
@@ -116,15 +134,38 @@ impl Managers {
             }),
         }
         for manager in &mut self.0 {
-            manager.fields = manager.fields.existing(object, &trail);
+            manager.fields = manager.fields.existing(object, trail);
         }
         self.0.retain(|manager| !manager.fields.is_empty());
+        self.fold_oldest();
+        self.0.sort_by(|one, other| one.order().cmp(&other.order()));
+    }
+
+    /// COMPAT: of more managers by update than this, the oldest become one.
+    fn fold_oldest(&mut self) {
+        const MOST_UPDATERS: usize = 10;
+        let updates = |manager: &&Manager| manager.operation == Operation::Update;
+        while self.0.iter().filter(updates).count() > MOST_UPDATERS {
+            let mut times: Vec<_> = self.0.iter().filter(updates).map(|known| known.time.clone()).collect();
+            times.sort();
+            let is_old = |known: &Manager| known.operation == Operation::Update && known.time <= times[1];
+            let mut old = self.0.iter().filter(|known| is_old(known)).take(2);
+            let (Some(first), Some(second)) = (old.next().cloned(), old.next().cloned()) else { return };
+            self.0.retain(|known| known.order() != first.order() && known.order() != second.order());
+            self.0.push(Manager {
+                name: "ancient-changes".to_owned(),
+                fields: first.fields.union(&second.fields),
+                ..second
+            });
+        }
     }
 
     /// Accounts for a write other than apply: what it changed is its own.
     pub(crate) fn note_update(&mut self, identity: &Identity<'_>, old: &Value, new: &Value) {
-        let trail = Trail::root(identity.kind);
-        let changed = ownable(FieldSet::changed(old, new, &trail));
+        let trail = Trail::root(identity.kind.schema());
+        let blank = identity.kind.blank_object();
+        let old = if old.is_null() { &blank } else { old };
+        let changed = ownable(FieldSet::changed(old, new, trail));
         let own = self.owned_by(identity).union(&changed);
         self.take_over(identity, &changed);
         self.settle(identity, own, new);
@@ -132,16 +173,9 @@ impl Managers {
 }
 
 fn contested(manager: &Manager, changed: &FieldSet) -> Vec<Cause> {
-    let kind = match manager.operation {
-        Operation::Apply => "",
-        Operation::Update => " with operation Update",
-    };
     let paths = manager.fields.intersection(changed).paths().into_iter();
-    let cause = |field| Cause {
-        reason: "FieldManagerConflict",
-        message: format!("conflict with {:?}{kind} using {}", manager.name, manager.api_version),
-        field,
-    };
+    let message = format!("conflict with {}", manager.described());
+    let cause = |field| Cause { reason: "FieldManagerConflict", message: message.clone(), field };
     paths.map(cause).collect()
 }
 
@@ -182,7 +216,11 @@ fn read(entry: &Value) -> Option<Manager> {
             "Update" => Operation::Update,
             _ => return None,
         },
-        part: if text("subresource") == "status" { Part::Status } else { Part::Whole },
+        part: match text("subresource") {
+            "status" => Part::Status,
+            "scale" => Part::Scale,
+            _ => Part::Whole,
+        },
         api_version: text("apiVersion").to_owned(),
         time: text("time").to_owned(),
         fields: FieldSet::from_value(entry.get("fieldsV1")?),
@@ -202,8 +240,8 @@ fn write(manager: &Manager) -> Value {
         "fieldsType": "FieldsV1",
         "fieldsV1": manager.fields.to_value(),
     });
-    if manager.part == Part::Status {
-        entry["subresource"] = json!("status");
+    if manager.part != Part::Whole {
+        entry["subresource"] = json!(manager.part.word());
     }
     entry
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::kinds::{KindId, StatusField};
 use crate::refusal::Refusal;
-use crate::shape::Cause;
+use crate::schema::Cause;
 use crate::store::Place;
 
 /// A text of the metadata, empty where it is absent.

@@ -19,6 +19,19 @@ pub enum Part {
     Whole,
     /// `.status` alone.
     Status,
+    /// The number of replicas.
+    Scale,
+}
+
+impl Part {
+    /// The name of the subresource, empty for the whole.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Status => "status",
+            Self::Scale => "scale",
+        }
+    }
 }
 
 /// A change to an object.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::kinds::KindId;
-use crate::shape::Cause;
+use crate::schema::Cause;
 
 /// An object that a request is about: its kind and name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Refusal {
     #[error("Operation cannot be fulfilled on {0}: {1}")]
     Conflict(Subject, Stale),
     /// Server-side apply would take over fields of other managers.
-    #[error("Apply failed with {} conflict{}: {}", .1.len(), if .1.len() == 1 { "" } else { "s" }, messages(.1))]
+    #[error("{}", apply_conflict(.1))]
     ApplyConflict(Subject, Vec<Cause>),
     /// Fields are missing or wrong.
     #[error("{} {:?} is invalid: {}", full_kind(.0.kind), .0.name, invalid_fields(.1))]
@@ -75,6 +75,12 @@ pub enum Refusal {
     /// The resource has no such verb.
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
+    /// The kind's definition is being deleted, so that it takes no new objects.
+    #[error("create not allowed while custom resource definition is terminating")]
+    Terminating,
+    /// An applied configuration has fields that its kind does not have, or of other types.
+    #[error("{0}")]
+    Untyped(String),
     /// The body's content type is not understood.
     #[error("{0}")]
     UnsupportedMediaType(String),
@@ -122,8 +128,20 @@ fn full_kind(kind: KindId) -> String {
     if kind.group.is_empty() { kind.name.to_owned() } else { format!("{}.{}", kind.name, kind.group) }
 }
 
-fn messages(causes: &[Cause]) -> String {
-    causes.iter().map(|cause| format!("{}: {}", cause.message, cause.field)).collect::<Vec<_>>().join("; ")
+fn apply_conflict(causes: &[Cause]) -> String {
+    if let [only] = causes {
+        return format!("Apply failed with 1 conflict: {}: {}", only.message, only.field);
+    }
+    let mut lines = Vec::new();
+    let mut by_manager = std::collections::BTreeMap::<_, Vec<_>>::new();
+    for cause in causes {
+        by_manager.entry(cause.message.replacen("conflict", "conflicts", 1)).or_default().push(&cause.field);
+    }
+    for (manager, fields) in by_manager {
+        lines.push(format!("{manager}:"));
+        lines.extend(fields.into_iter().map(|field| format!("- {field}")));
+    }
+    format!("Apply failed with {} conflicts: {}", causes.len(), lines.join("\n"))
 }
 
 fn invalid_fields(causes: &[Cause]) -> String {
@@ -147,12 +165,12 @@ impl Refusal {
             Self::Forbidden(..) => 403,
             Self::Expired { .. } => 410,
             Self::TooLargeVersion { .. } => 504,
-            Self::MethodNotAllowed => 405,
+            Self::MethodNotAllowed | Self::Terminating => 405,
             Self::UnsupportedMediaType(_) => 415,
             Self::NotAcceptable => 406,
             Self::TooLarge(_) => 413,
             Self::Unavailable => 503,
-            Self::NotStored => 500,
+            Self::NotStored | Self::Untyped(_) => 500,
         }
     }
 
@@ -168,22 +186,31 @@ impl Refusal {
             Self::Forbidden(..) => "Forbidden",
             Self::Expired { .. } => "Expired",
             Self::TooLargeVersion { .. } => "Timeout",
-            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::MethodNotAllowed | Self::Terminating => "MethodNotAllowed",
             Self::UnsupportedMediaType(_) => "UnsupportedMediaType",
             Self::NotAcceptable => "NotAcceptable",
             Self::TooLarge(_) => "RequestEntityTooLarge",
             Self::Unavailable => "ServiceUnavailable",
             Self::NotStored => "InternalError",
+            // COMPAT: Kubernetes gives no reason.
+            Self::Untyped(_) => "",
         }
     }
 
     fn details(&self) -> Option<Value> {
+        let listed = |causes: &[Cause]| -> Vec<_> {
+            let listed = causes.iter();
+            listed
+                .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
+                .collect()
+        };
         let (subject, causes): (_, &[Cause]) = match self {
+            Self::ApplyConflict(_, causes) => return Some(json!({"causes": listed(causes)})),
             Self::NotFound(subject)
             | Self::AlreadyExists(subject)
             | Self::Conflict(subject, _)
             | Self::Forbidden(subject, _) => (subject, &[]),
-            Self::Invalid(subject, causes) | Self::ApplyConflict(subject, causes) => (subject, causes),
+            Self::Invalid(subject, causes) => (subject, causes),
             Self::TooLargeVersion { .. } => {
                 let cause =
                     json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
@@ -195,6 +222,8 @@ impl Refusal {
             | Self::Unauthorized
             | Self::Expired { .. }
             | Self::MethodNotAllowed
+            | Self::Terminating
+            | Self::Untyped(_)
             | Self::UnsupportedMediaType(_)
             | Self::NotAcceptable
             | Self::NotStored
@@ -204,11 +233,7 @@ impl Refusal {
         let kind = if matches!(self, Self::Invalid(..)) { subject.kind.name } else { subject.kind.plural };
         let mut details = json!({"name": subject.name, "group": subject.kind.group, "kind": kind});
         if !causes.is_empty() {
-            let causes: Vec<_> = causes
-                .iter()
-                .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
-                .collect();
-            details["causes"] = Value::Array(causes);
+            details["causes"] = Value::Array(listed(causes));
         }
         Some(details)
     }

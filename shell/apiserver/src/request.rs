@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::access::{Action, Verb};
 use crate::apply::Force;
-use crate::kinds::KindId;
+use crate::kinds::{KindId, Kinds};
 use crate::patch::{Part, Patch};
 use crate::refusal::{Refusal, Subject};
 use crate::store::{Effect, Place};
@@ -47,7 +47,7 @@ pub(crate) enum Change {
 
 impl Target {
     /// The target of a path below `/api/v1` or `/apis/<group>/<version>`.
-    pub(crate) fn parse(path: &str) -> Result<Self, Refusal> {
+    pub(crate) fn parse(path: &str, kinds: &Kinds) -> Result<Self, Refusal> {
         let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let (group, version, rest) = match segments.as_slice() {
             ["api", version, rest @ ..] => ("", *version, rest),
@@ -65,10 +65,11 @@ impl Target {
             [plural, name, subresource] => (plural, Some(*name), Some(*subresource)),
             _ => return Err(Refusal::UnknownResource),
         };
-        let kind = KindId::served(group, version, plural).ok_or(Refusal::UnknownResource)?;
+        let kind = kinds.served(group, version, plural).ok_or(Refusal::UnknownResource)?;
         let part = match subresource {
             None => Part::Whole,
             Some("status") if kind.has_status_subresource() => Part::Status,
+            Some("scale") if kind.custom().is_some_and(|custom| custom.scale.is_some()) => Part::Scale,
             Some(_) => return Err(Refusal::UnknownResource),
         };
         if namespace.is_some() != kind.is_namespaced() && (namespace.is_some() || name.is_some()) {
@@ -104,7 +105,7 @@ impl Target {
         Action {
             verb,
             kind: self.kind,
-            subresource: if self.part == Part::Status { "status" } else { "" },
+            subresource: self.part.word(),
             // COMPAT: a Namespace lies in itself, so that whoever may act in it may be allowed to read it.
             namespace: match (&self.namespace, &self.name) {
                 (Some(namespace), _) => namespace,
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn paths_name_kind_namespace_name_and_subresource() {
         let read = |path: &str| {
-            Target::parse(path).ok().map(|target| {
+            Target::parse(path, &Kinds::default()).ok().map(|target| {
                 let kind = target.kind.resource();
                 let status = target.part == Part::Status;
                 (kind, target.namespace.unwrap_or_default(), target.name.unwrap_or_default(), status)
@@ -265,14 +266,14 @@ mod tests {
         assert_eq!(read("/api/v1/namespaces/a/pods/p/status"), found("pods", "a", "p", true));
         assert_eq!(read("/api/v1/pods"), found("pods", "", "", false));
         assert_eq!(read("/api/v1/nodes/n"), found("nodes", "", "n", false));
-        let endpoints = "/apis/submariner.io/v1/namespaces/b/endpoints/e";
-        assert_eq!(read(endpoints), found("endpoints.submariner.io", "b", "e", false));
+        let lease = "/apis/coordination.k8s.io/v1/namespaces/b/leases/e";
+        assert_eq!(read(lease), found("leases.coordination.k8s.io", "b", "e", false));
         for wrong in [
             "/api/v1/pods/p",
             "/api/v1/namespaces/a/nodes/n",
             "/api/v1/endpoints",
-            "/apis/submariner.io/v2/endpoints",
-            "/apis/submariner.io/v1/namespaces/b/endpoints/e/status",
+            "/apis/coordination.k8s.io/v2/leases",
+            "/apis/coordination.k8s.io/v1/namespaces/b/leases/e/status",
             "/openapi/v3",
         ] {
             assert_eq!(read(wrong), None, "{wrong}");
@@ -281,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_collection_narrowed_to_a_name_is_asked_for_by_that_name() {
-        let target = Target::parse("/api/v1/namespaces/a/pods").unwrap();
+        let target = Target::parse("/api/v1/namespaces/a/pods", &Kinds::default()).unwrap();
         let asked = |verb, uri: &str| {
             let query = Query::parse(&uri.parse().unwrap()).unwrap();
             target.action(verb, &query).name.to_owned()

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use crate::access::{Grant, Verb};
 use crate::apply::Force;
 use crate::discovery;
+use crate::patch::Part;
 use crate::refusal::{Refusal, Stale};
 use crate::request::{self, Change, Form, Query, Target};
+use crate::scale::{Rescale, scale_of};
 use crate::selector::Selector;
 use crate::serve::Unreachable;
 use crate::server::Shared;
@@ -61,7 +63,7 @@ async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Respons
         return Ok(plain("ok"));
     }
     if path == "/version" {
-        return discovery::answer(path)
+        return discovery::answer(path, shared.read().kinds())
             .map(|version| respond_json(200, &version))
             .ok_or(Refusal::UnknownResource);
     }
@@ -71,11 +73,11 @@ async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Respons
         return Err(Refusal::Unavailable);
     }
     if parts.method == http::Method::GET
-        && let Some(found) = discovery::answer(path)
+        && let Some(found) = discovery::answer(path, shared.read().kinds())
     {
         return Ok(respond_json(200, &found));
     }
-    let target = Target::parse(path)?;
+    let target = Target::parse(path, shared.read().kinds())?;
     let query = Query::parse(&parts.uri)?;
     let verb = target.verb(&parts.method, &query)?;
     grant.user.authorise(&target.action(verb, &query))?;
@@ -135,7 +137,13 @@ impl Call {
         })
     }
 
-    fn one(&self, code: u16, object: &Object) -> Response<Body> {
+    fn one(&self, code: u16, object: &Arc<Object>) -> Response<Body> {
+        let object = object.seen_as(self.target.kind);
+        if self.target.part == Part::Scale
+            && let Some(scale) = scale_of(self.target.kind, &object.value())
+        {
+            return respond_json(code, &scale);
+        }
         match self.form {
             Form::Plain => respond_bytes(code, object.json().clone()),
             Form::Metadata => respond_json(code, &partial(&object.value())),
@@ -172,7 +180,7 @@ impl Call {
         let objects: Vec<_> = store
             .list(self.target.kind, self.target.namespace.as_deref())
             .filter(|object| selector.matches(object))
-            .cloned()
+            .map(|object| object.seen_as(self.target.kind))
             .collect();
         drop(store);
         Ok(self.many(version, &objects))
@@ -183,7 +191,7 @@ impl Call {
         match self.form {
             Form::Plain => {
                 let texts = objects.iter().map(|object| object.json().clone());
-                list_of(&format!("{}List", kind.name), &kind.api_version(), version, texts)
+                list_of(&kind.list_kind(), &kind.api_version(), version, texts)
             }
             Form::Metadata => {
                 let texts = objects.iter().map(|object| Bytes::from(partial(&object.value()).to_string()));
@@ -240,7 +248,10 @@ impl Call {
     fn update(&self) -> Result<Response<Body>, Refusal> {
         let value = request::object(&self.headers, &self.body)?;
         let (writer, place) = (self.writer()?, self.target.place());
-        let object = self.shared.write(|store| store.replace(&place, value, &writer))?;
+        let object = self.shared.write(|store| match place.part {
+            Part::Scale => store.rescale(&place, Rescale::Replaced(value), &writer),
+            Part::Whole | Part::Status => store.replace(&place, value, &writer),
+        })?;
         Ok(self.one(200, &object))
     }
 
@@ -248,8 +259,15 @@ impl Call {
         match request::change(&self.target, &self.headers, &self.query, &self.body)? {
             Change::Patch(patch) => {
                 let (writer, place) = (self.writer()?, self.target.place());
-                let object = self.shared.write(|store| store.patch(&place, &patch, &writer))?;
+                let object = self.shared.write(|store| match place.part {
+                    Part::Scale => store.rescale(&place, Rescale::Patched(&patch), &writer),
+                    Part::Whole | Part::Status => store.patch(&place, &patch, &writer),
+                })?;
                 Ok(self.one(200, &object))
+            }
+            Change::Apply(..) if self.target.part == Part::Scale => {
+                let message = "a scale is patched, not applied; send application/merge-patch+json";
+                Err(Refusal::UnsupportedMediaType(message.to_owned()))
             }
             Change::Apply(value, force) => {
                 let writer = self.writer()?;

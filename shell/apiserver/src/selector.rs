@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::kinds::KindId;
 use crate::refusal::Refusal;
-use crate::store::Object;
+use crate::store::{Object, kept_field};
 
 /// What a list or watch is narrowed to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,7 +37,8 @@ impl Selector {
             .map(str::trim)
             .filter(|term| !term.is_empty())
             .map(|term| field_term(kind, term))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        let fields = translated(kind, fields);
         Ok(Self { labels, fields })
     }
 
@@ -74,6 +75,12 @@ impl LabelTerm {
             Self::Absent(key) => !labels.contains_key(key),
         }
     }
+}
+
+/// The fields under the names that they have in kept objects.
+fn translated(kind: KindId, fields: Vec<FieldTerm>) -> Vec<FieldTerm> {
+    let named = |term: FieldTerm| FieldTerm { field: kept_field(kind, &term.field), ..term };
+    fields.into_iter().map(named).collect()
 }
 
 fn split_outside_brackets(text: &str) -> impl Iterator<Item = &str> {

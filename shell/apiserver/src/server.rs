@@ -1,6 +1,7 @@
 //! The store behind a lock, with a clock, credentials, fault knobs and bells for those who watch.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use crate::access::{Admission, Credential, Credentials};
 use crate::apply::Force;
 use crate::backup::Contents;
 use crate::faults::Faults;
-use crate::kinds::KindId;
+use crate::kinds::{KindId, ResourceKey};
 use crate::patch::Patch;
 use crate::refusal::Refusal;
 use crate::storage::{Journal, Storage, StorageError};
@@ -21,8 +22,8 @@ use crate::store::{Deletion, Effect, Object, Place, Preconditions, Store, Writer
 #[derive(Debug)]
 pub(crate) struct Shared {
     store: RwLock<Store>,
-    /// One per kind, rung with the version of its latest write.
-    bells: Vec<watch::Sender<u64>>,
+    /// One per resource that was ever watched, rung with the version of its latest write.
+    bells: Mutex<BTreeMap<ResourceKey, watch::Sender<u64>>>,
     credentials: Credentials,
     faults: Faults,
     bookmarks: Duration,
@@ -42,9 +43,17 @@ pub struct Builder {
     credentials: Credentials,
     history: usize,
     bookmarks: Duration,
+    definitions: Vec<Value>,
 }
 
 impl Builder {
+    /// Starts without the definitions of Submariner's own kinds.
+    #[must_use]
+    pub fn without_definitions(mut self) -> Self {
+        self.definitions.clear();
+        self
+    }
+
     /// Adds valid tokens.
     #[must_use]
     pub fn credentials(self, credentials: impl IntoIterator<Item = Credential>) -> Self {
@@ -95,13 +104,17 @@ impl Builder {
         });
         let shared = Shared {
             store: RwLock::new(store),
-            bells: KindId::all().map(|_| watch::Sender::new(version)).collect(),
+            bells: Mutex::default(),
             credentials: self.credentials,
             faults: Faults::default(),
             bookmarks: self.bookmarks,
             journal,
         };
         let server = ApiServer { shared: Arc::new(shared) };
+        for definition in self.definitions {
+            let object = format!("definition {:?}", crate::metadata::text(&definition, "name"));
+            server.store().apply(definition).map_err(|source| NotServed { object, source })?;
+        }
         for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
             let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             match server.store().create(namespace) {
@@ -154,7 +167,13 @@ fn restore(store: &mut Store, objects: &[Value]) -> Result<(), NotServed> {
 impl ApiServer {
     /// Starts to describe a server.
     pub fn builder() -> Builder {
-        Builder { credentials: Credentials::default(), history: 4096, bookmarks: Duration::from_mins(1) }
+        let definitions = subm_api::crds().into_iter();
+        Builder {
+            credentials: Credentials::default(),
+            history: 4096,
+            bookmarks: Duration::from_mins(1),
+            definitions: definitions.filter_map(|definition| serde_json::to_value(definition).ok()).collect(),
+        }
     }
 
     /// Reads and writes without HTTP, as an administrator.
@@ -208,9 +227,11 @@ impl Shared {
                 journal.submit(rows);
             }
         }
-        for (kind, bell) in KindId::all().zip(&self.bells) {
-            let latest = store.latest(kind);
-            bell.send_if_modified(|known| std::mem::replace(known, latest) != latest);
+        let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in store.take_touched() {
+            if let Some(bell) = bells.get(&key) {
+                bell.send_replace(store.latest_of(key));
+            }
         }
         result
     }
@@ -229,7 +250,8 @@ impl Shared {
     }
 
     pub(crate) fn bell(&self, kind: KindId) -> watch::Receiver<u64> {
-        self.bells[kind.index()].subscribe()
+        let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        bells.entry(kind.key()).or_default().subscribe()
     }
 
     pub(crate) fn credentials(&self) -> &Credentials {
@@ -252,25 +274,22 @@ pub struct Objects {
     manager: String,
 }
 
-fn kind_of(object: &Value) -> Result<KindId, Refusal> {
-    KindId::of(object).ok_or(Refusal::UnknownResource)
-}
-
-fn kind_named(resource: &str) -> Result<KindId, Refusal> {
-    KindId::named(resource).ok_or(Refusal::UnknownResource)
-}
-
-fn place_of(object: &Value) -> Result<Place, Refusal> {
-    let text = |field: &str| crate::metadata::text(object, field);
-    Ok(Place::new(kind_of(object)?, text("namespace"), text("name")))
-}
-
 impl Objects {
     /// The same objects, written under another field manager's name.
     #[must_use]
     pub fn managed_by(mut self, manager: &str) -> Self {
         manager.clone_into(&mut self.manager);
         self
+    }
+
+    fn kind_named(&self, resource: &str) -> Result<KindId, Refusal> {
+        self.shared.read().kinds().named(resource).ok_or(Refusal::UnknownResource)
+    }
+
+    fn place_of(&self, object: &Value) -> Result<Place, Refusal> {
+        let text = |field: &str| crate::metadata::text(object, field);
+        let kind = self.shared.read().kinds().of(object).ok_or(Refusal::UnknownResource)?;
+        Ok(Place::new(kind, text("namespace"), text("name")))
     }
 
     fn writer(&self) -> Writer {
@@ -302,39 +321,42 @@ impl Objects {
 
     /// One object; the namespace of a cluster-scoped one is empty.
     pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
-        let kind = KindId::named(resource)?;
-        let object = self.shared.read().get(kind, namespace, name).cloned();
+        let store = self.shared.read();
+        let object = store.get(store.kinds().named(resource)?, namespace, name).cloned();
+        drop(store);
         object.map(|object| object.value())
     }
 
     /// The objects of a resource, of one namespace or of all.
     pub fn list(&self, resource: &str, namespace: Option<&str>) -> Vec<Value> {
-        let Some(kind) = KindId::named(resource) else { return Vec::new() };
-        let objects: Vec<_> = self.shared.read().list(kind, namespace).cloned().collect();
+        let store = self.shared.read();
+        let Some(kind) = store.kinds().named(resource) else { return Vec::new() };
+        let objects: Vec<_> = store.list(kind, namespace).cloned().collect();
+        drop(store);
         objects.into_iter().map(|object| object.value()).collect()
     }
 
     /// Stores a new object.
     pub fn create(&self, object: Value) -> Result<Arc<Object>, Refusal> {
-        let place = place_of(&object)?;
+        let place = self.place_of(&object)?;
         self.kept(|store, writer| store.create(place.kind, &place.namespace, object, writer))
     }
 
     /// Replaces an object.
     pub fn replace(&self, object: Value) -> Result<Arc<Object>, Refusal> {
-        let place = place_of(&object)?;
+        let place = self.place_of(&object)?;
         self.kept(|store, writer| store.replace(&place, object, writer))
     }
 
     /// Replaces the status of an object.
     pub fn replace_status(&self, object: Value) -> Result<Arc<Object>, Refusal> {
-        let place = place_of(&object)?;
+        let place = self.place_of(&object)?;
         self.kept(|store, writer| store.replace(&place.status(), object, writer))
     }
 
     /// Applies an object, taking over fields of others.
     pub fn apply(&self, object: Value) -> Result<Arc<Object>, Refusal> {
-        let place = place_of(&object)?;
+        let place = self.place_of(&object)?;
         self.kept(|store, writer| store.apply(&place, object, Force::Yes, writer))
     }
 
@@ -346,13 +368,13 @@ impl Objects {
         name: &str,
         patch: Value,
     ) -> Result<Arc<Object>, Refusal> {
-        let place = Place::new(kind_named(resource)?, namespace, name);
+        let place = Place::new(self.kind_named(resource)?, namespace, name);
         self.kept(|store, writer| store.patch(&place, &Patch::Merge(patch), writer))
     }
 
     /// Deletes an object.
     pub fn delete(&self, resource: &str, namespace: &str, name: &str) -> Result<Deletion, Refusal> {
-        let place = Place::new(kind_named(resource)?, namespace, name);
+        let place = Place::new(self.kind_named(resource)?, namespace, name);
         self.kept(|store, writer| store.delete(&place, &Preconditions::default(), writer))
     }
 

@@ -225,14 +225,13 @@ impl Storage {
 /// The key of an object that is not in a store.
 fn key_of(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let resource =
-        crate::kinds::KindId::of(object).map_or_else(|| text("/kind").to_owned(), |kind| kind.resource());
-    row_key(&resource, text("/metadata/namespace"), text("/metadata/name"))
+    let group = text("/apiVersion").split_once('/').map_or("", |(group, _)| group);
+    row_key((group, text("/kind")), text("/metadata/namespace"), text("/metadata/name"))
 }
 
-/// The key of a row. A slash stands in none of the three.
-pub(crate) fn row_key(resource: &str, namespace: &str, name: &str) -> String {
-    format!("{resource}/{namespace}/{name}")
+/// The key of a row, by group and kind: neither changes as long as a resource is defined. A slash stands in none.
+pub(crate) fn row_key((group, kind): (&str, &str), namespace: &str, name: &str) -> String {
+    format!("{kind}.{group}/{namespace}/{name}")
 }
 
 fn damaged(path: &Path, damage: Damage) -> StorageError {

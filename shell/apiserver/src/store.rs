@@ -1,25 +1,28 @@
 //! The objects, the version counter and the bounded history of each kind: pure state, no clock, no lock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::backup::Contents;
-use crate::kinds::KindId;
+use crate::kinds::{KindId, Kinds, ResourceKey};
 use crate::refusal::Refusal;
 use crate::storage::{Row, row_key};
 
+mod definitions;
 mod delete;
 mod event;
 mod object;
+mod versions;
 mod write;
 
 pub use delete::{Deletion, Preconditions};
 pub(crate) use event::line;
 pub use event::{Change, Event};
 pub use object::Object;
+pub(crate) use versions::{converted, kept_field};
 pub(crate) use write::{Draft, labels_of};
 pub use write::{Effect, Place, Writer};
 
@@ -29,7 +32,12 @@ const HISTORY_BYTES: usize = 32 * 1024 * 1024;
 /// Everything that the server keeps.
 #[derive(Debug)]
 pub struct Store {
-    collections: Vec<Collection>,
+    kinds: Kinds,
+    collections: BTreeMap<ResourceKey, Collection>,
+    /// The collections that changed since someone last asked.
+    touched: BTreeSet<ResourceKey>,
+    /// The version before the first write.
+    first: u64,
     version: u64,
     seed: [u8; 16],
     history: usize,
@@ -56,17 +64,38 @@ fn key(namespace: &str, name: &str) -> String {
 impl Store {
     /// An empty store that counts on from `version`, draws uids from `seed` and keeps `history` events per kind.
     pub fn new(seed: [u8; 16], version: u64, history: usize) -> Self {
-        let empty = || Collection { forgotten: version, latest: version, ..Collection::default() };
-        Self { collections: KindId::all().map(|_| empty()).collect(), version, seed, history, rows: None }
+        Self {
+            kinds: Kinds::default(),
+            collections: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            first: version,
+            version,
+            seed,
+            history,
+            rows: None,
+        }
+    }
+
+    /// The kinds that are served.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    /// The collections that changed since this was last called.
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<ResourceKey> {
+        std::mem::take(&mut self.touched)
     }
 
     /// Takes an object as it stood in an earlier store; it is no event.
     pub(crate) fn restore(&mut self, value: &Value) -> Result<(), Refusal> {
-        let kind = KindId::of(value).ok_or(Refusal::UnknownResource)?;
+        let kind = self.kinds.of(value).ok_or(Refusal::UnknownResource)?;
         let version = crate::metadata::text(value, "resourceVersion").parse().unwrap_or_default();
-        let object = Object::new(kind, version, value);
-        let collection = &mut self.collections[kind.index()];
-        collection.objects.insert(key(object.namespace(), object.name()), Arc::new(object));
+        let object = Arc::new(Object::new(kind, version, value));
+        let place = key(object.namespace(), object.name());
+        self.collection_mut(kind.key()).objects.insert(place, Arc::clone(&object));
+        if kind == KindId::definitions() && crate::definitions::is_established(value) {
+            self.serve(&object);
+        }
         Ok(())
     }
 
@@ -82,7 +111,7 @@ impl Store {
 
     /// Everything that there is, without history.
     pub fn contents(&self) -> Contents {
-        let objects = self.collections.iter().flat_map(|collection| collection.objects.values());
+        let objects = self.collections.values().flat_map(|collection| collection.objects.values());
         Contents { version: self.version, objects: objects.map(|object| object.value()).collect() }
     }
 
@@ -93,21 +122,31 @@ impl Store {
 
     /// The version of the latest write to a kind.
     pub fn latest(&self, kind: KindId) -> u64 {
-        self.collection(kind).latest
+        self.latest_of(kind.key())
+    }
+
+    pub(crate) fn latest_of(&self, key: ResourceKey) -> u64 {
+        self.collections.get(&key).map_or(self.first, |collection| collection.latest)
     }
 
     /// How many objects there are of a kind.
     pub fn count(&self, kind: KindId) -> usize {
-        self.collection(kind).objects.len()
+        self.collection(kind).map_or(0, |collection| collection.objects.len())
     }
 
-    fn collection(&self, kind: KindId) -> &Collection {
-        &self.collections[kind.index()]
+    fn collection(&self, kind: KindId) -> Option<&Collection> {
+        self.collections.get(&kind.key())
+    }
+
+    fn collection_mut(&mut self, key: ResourceKey) -> &mut Collection {
+        let first = self.first;
+        let empty = || Collection { forgotten: first, latest: first, ..Collection::default() };
+        self.collections.entry(key).or_insert_with(empty)
     }
 
     /// One object; the namespace of a cluster-scoped one is empty.
     pub fn get(&self, kind: KindId, namespace: &str, name: &str) -> Option<&Arc<Object>> {
-        self.collection(kind).objects.get(&key(namespace, name))
+        self.collection(kind)?.objects.get(&key(namespace, name))
     }
 
     /// The objects of a kind, of one namespace or of all.
@@ -117,27 +156,28 @@ impl Store {
         namespace: Option<&str>,
     ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
         let prefix = namespace.map(|namespace| format!("{namespace}/")).unwrap_or_default();
-        let objects = &self.collection(kind).objects;
-        objects
-            .range(prefix.clone()..)
-            .take_while(move |(key, _)| key.starts_with(&prefix))
-            .map(|(_, object)| object)
+        let objects = self.collection(kind).map(|collection| collection.objects.range(prefix.clone()..));
+        let objects = objects.into_iter().flatten();
+        objects.take_while(move |(key, _)| key.starts_with(&prefix)).map(|(_, object)| object)
     }
 
     /// What happened to a kind after a version, oldest first.
     pub fn since(&self, kind: KindId, version: u64) -> Result<impl Iterator<Item = &Arc<Event>>, Refusal> {
         let collection = self.collection(kind);
+        let forgotten = collection.map_or(self.first, |collection| collection.forgotten);
         // INVARIANT: versions never repeat in one store, so one that lies ahead comes from another and proves nothing.
-        if version < collection.forgotten || version > self.version {
-            return Err(Refusal::Expired { asked: version, oldest: collection.forgotten });
+        if version < forgotten || version > self.version {
+            return Err(Refusal::Expired { asked: version, oldest: forgotten });
         }
-        let start = collection.log.partition_point(|event| event.object.version() <= version);
-        Ok(collection.log.range(start..))
+        let start =
+            |log: &VecDeque<Arc<Event>>| log.partition_point(|event| event.object.version() <= version);
+        let events = collection.map(|collection| collection.log.range(start(&collection.log)..));
+        Ok(events.into_iter().flatten())
     }
 
     /// Forgets the history of every kind: a watch that has not seen all of it gets `Expired`.
     pub fn compact(&mut self) {
-        for collection in &mut self.collections {
+        for collection in self.collections.values_mut() {
             collection.log.clear();
             collection.logged = 0;
             collection.forgotten = collection.latest;
@@ -159,10 +199,17 @@ impl Store {
         std::array::from_fn(|index| digest[index])
     }
 
+    /// Keeps an object of any version of its kind in the version that it is kept in.
     fn insert(&mut self, kind: KindId, value: &Value) -> Arc<Object> {
         let version = self.next_version();
-        let object = Arc::new(Object::new(kind, version, value));
-        let collection = &mut self.collections[kind.index()];
+        let kept = self.kinds.kept(kind.key()).unwrap_or(kind);
+        let object = if kept == kind {
+            Arc::new(Object::new(kind, version, value))
+        } else {
+            Arc::new(Object::new(kept, version, &converted(value.clone(), kind, kept)))
+        };
+        let kind = kept;
+        let collection = self.collection_mut(kind.key());
         let previous = collection.objects.insert(key(object.namespace(), object.name()), Arc::clone(&object));
         let change = if previous.is_some() { Change::Modified } else { Change::Added };
         self.record(kind, Event::new(change, Arc::clone(&object), previous));
@@ -172,7 +219,7 @@ impl Store {
     fn remove(&mut self, kind: KindId, object: &Object) -> Arc<Object> {
         let version = self.next_version();
         let last = Arc::new(Object::new(kind, version, &object.value()));
-        let collection = &mut self.collections[kind.index()];
+        let collection = self.collection_mut(kind.key());
         let previous = collection.objects.remove(&key(object.namespace(), object.name()));
         self.record(kind, Event::new(Change::Deleted, Arc::clone(&last), previous));
         last
@@ -182,16 +229,18 @@ impl Store {
         if let Some(rows) = &mut self.rows {
             let object = &event.object;
             rows.push(Row {
-                key: row_key(&kind.resource(), object.namespace(), object.name()),
+                key: row_key((kind.group, kind.name), object.namespace(), object.name()),
                 text: (event.change != Change::Deleted).then(|| object.json().clone()),
                 version: object.version(),
             });
         }
-        let collection = &mut self.collections[kind.index()];
+        self.touched.insert(kind.key());
+        let history = self.history;
+        let collection = self.collection_mut(kind.key());
         collection.latest = event.object.version();
         collection.logged += event.object.json().len();
         collection.log.push_back(Arc::new(event));
-        while collection.log.len() > self.history || collection.logged > HISTORY_BYTES {
+        while collection.log.len() > history || collection.logged > HISTORY_BYTES {
             let Some(oldest) = collection.log.pop_front() else { break };
             collection.logged -= oldest.object.json().len();
             collection.forgotten = oldest.object.version();

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::kinds::{KindId, ListKind, Trail, element, list_kind};
+use crate::kinds::KindId;
 use crate::refusal::Refusal;
+use crate::schema::Trail;
 
 /// Merges a patch into an object.
 pub(crate) fn merge(kind: KindId, object: &mut Value, patch: &Value) -> Result<(), Refusal> {
@@ -12,10 +13,10 @@ pub(crate) fn merge(kind: KindId, object: &mut Value, patch: &Value) -> Result<(
                        use application/merge-patch+json";
         return Err(Refusal::UnsupportedMediaType(message.to_owned()));
     }
-    merge_value(object, patch, &Trail::root(kind))
+    merge_value(object, patch, Trail::root(kind.schema()))
 }
 
-fn merge_value(target: &mut Value, patch: &Value, trail: &Trail<'_>) -> Result<(), Refusal> {
+fn merge_value(target: &mut Value, patch: &Value, trail: Trail<'_>) -> Result<(), Refusal> {
     let Value::Object(entries) = patch else {
         *target = patch.clone();
         return Ok(());
@@ -36,14 +37,22 @@ fn merge_value(target: &mut Value, patch: &Value, trail: &Trail<'_>) -> Result<(
         *target = Value::Object(Map::new());
     }
     let Value::Object(fields) = target else { return Ok(()) };
+    let retained = entries.get("$retainKeys").and_then(Value::as_array);
+    if let Some(retained) = retained {
+        fields.retain(|field, _| retained.iter().any(|key| key == field));
+    }
     for (name, value) in entries {
         if let Some(list) = name.strip_prefix("$deleteFromPrimitiveList/") {
             delete_scalars(fields.get_mut(list), value);
-        } else if name == "$retainKeys" {
-            fields
-                .retain(|field, _| value.as_array().is_some_and(|keys| keys.iter().any(|key| key == field)));
         } else if !name.starts_with('$') {
             merge_field(fields, name, value, trail)?;
+        }
+    }
+    for (name, value) in entries {
+        if let Some(name) = name.strip_prefix("$setElementOrder/")
+            && let (Some(Value::Array(list)), Value::Array(wanted)) = (fields.get_mut(name), value)
+        {
+            order(list, wanted, trail.field(name).patch().and_then(|strategy| strategy.key.as_deref()));
         }
     }
     Ok(())
@@ -53,7 +62,7 @@ fn merge_field(
     fields: &mut Map<String, Value>,
     name: &str,
     value: &Value,
-    trail: &Trail<'_>,
+    trail: Trail<'_>,
 ) -> Result<(), Refusal> {
     let below = trail.field(name);
     match value {
@@ -61,16 +70,26 @@ fn merge_field(
             fields.remove(name);
         }
         Value::Array(items) => {
-            let kind = list_kind(&below);
-            if let Some(Value::Array(target)) = fields.get_mut(name).filter(|_| kind != ListKind::Atomic) {
-                return merge_list(target, items, kind, &below);
+            let strategy = below.patch().filter(|strategy| strategy.merges);
+            let target = fields.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+            if !target.is_array() {
+                *target = Value::Array(Vec::new());
             }
-            let kept = items.iter().filter(|item| item.get("$patch").is_none()).cloned().collect();
-            fields.insert(name.to_owned(), Value::Array(kept));
+            let Value::Array(target) = target else { return Ok(()) };
+            match strategy.map(|strategy| strategy.key.as_deref()) {
+                Some(Some(key)) => merge_list(target, items, key, below)?,
+                Some(None) => {
+                    let added: Vec<_> = items.iter().filter(|item| !target.contains(item)).cloned().collect();
+                    target.extend(added);
+                }
+                None => {
+                    *target = items.iter().filter(|item| item.get("$patch").is_none()).cloned().collect();
+                }
+            }
         }
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
             let target = fields.entry(name).or_insert(Value::Null);
-            merge_value(target, value, &below)?;
+            merge_value(target, value, below)?;
             if target.is_null() {
                 fields.remove(name);
             }
@@ -79,31 +98,52 @@ fn merge_field(
     Ok(())
 }
 
-fn merge_list(
-    target: &mut Vec<Value>,
-    items: &[Value],
-    kind: ListKind,
-    trail: &Trail<'_>,
-) -> Result<(), Refusal> {
+fn merge_list(target: &mut Vec<Value>, items: &[Value], key: &str, trail: Trail<'_>) -> Result<(), Refusal> {
     if items.iter().any(|item| item.get("$patch").and_then(Value::as_str) == Some("replace")) {
         *target = items.iter().filter(|item| item.get("$patch").is_none()).cloned().collect();
         return Ok(());
     }
     for item in items {
-        let Some(name) = element(kind, item) else {
-            return Err(Refusal::BadRequest("a list element of the patch lacks its merge key".to_owned()));
+        let Some(name) = item.get(key) else {
+            let message = format!("map: {item} does not contain declared merge key: {key}");
+            return Err(Refusal::BadRequest(message));
         };
-        let index = target.iter().position(|present| element(kind, present).as_deref() == Some(&name));
+        let index = target.iter().position(|present| present.get(key) == Some(name));
         match (index, item.get("$patch").and_then(Value::as_str)) {
-            (Some(index), Some("delete")) => {
-                target.remove(index);
-            }
+            (Some(_), Some("delete")) => target.retain(|present| present.get(key) != Some(name)),
             (None, Some("delete")) => {}
-            (Some(index), _) => merge_value(&mut target[index], item, &trail.item())?,
-            (None, _) => target.push(item.clone()),
+            (Some(index), _) => merge_value(&mut target[index], item, trail.item())?,
+            (None, _) => {
+                let mut added = Value::Null;
+                merge_value(&mut added, item, trail.item())?;
+                target.push(added);
+            }
         }
     }
     Ok(())
+}
+
+/// Puts a list into the order that a patch names; what it does not name keeps its place after what stood before it.
+fn order(target: &mut [Value], wanted: &[Value], key: Option<&str>) {
+    let rank = |item: &Value| {
+        let name = key.map_or(Some(item), |key| item.get(key));
+        wanted.iter().position(|wanted| {
+            let wanted = key.map_or(Some(wanted), |key| wanted.get(key));
+            wanted == name
+        })
+    };
+    let mut last = 0;
+    let mut ranked: Vec<_> = target
+        .iter()
+        .map(|item| {
+            last = rank(item).map_or(last, |rank| rank + 1);
+            (last, item.clone())
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    for (place, (_, item)) in target.iter_mut().zip(ranked) {
+        *place = item;
+    }
 }
 
 fn delete_scalars(target: Option<&mut Value>, values: &Value) {
@@ -143,7 +183,7 @@ mod tests {
 
     #[test]
     fn custom_resources_are_referred_to_merge_patch() {
-        let kind = KindId::named("gateways.submariner.io").unwrap();
+        let kind = crate::definitions::own("gateways");
         assert_eq!(merge(kind, &mut json!({}), &json!({})).unwrap_err().code(), 415);
     }
 }

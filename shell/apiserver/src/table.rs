@@ -42,9 +42,12 @@ pub(crate) fn table(
 }
 
 fn columns(kind: KindId) -> Vec<Value> {
-    let column = |name: &str, format: &str, priority: u8| json!({"name": name, "type": "string", "format": format, "description": "", "priority": priority});
-    let first = column("Name", "name", 0);
-    let others = kind.columns.iter().map(|known| column(known.name, "", known.priority));
+    let first = json!({"name": "Name", "type": "string", "format": "name", "priority": 0,
+        "description": "The name, unique among the objects of its kind in its namespace."});
+    let others = kind.columns.iter().map(|known| {
+        json!({"name": known.name, "type": known.form, "format": known.format,
+            "description": known.description, "priority": known.priority})
+    });
     std::iter::once(first).chain(others).collect()
 }
 
@@ -56,12 +59,26 @@ fn row(kind: KindId, object: &Value, carried: Carried, now: Timestamp) -> Value 
         }
         Cell::Age => json!(age(object, now)),
         Cell::With(cell) => cell(object),
+        Cell::At(path) => found(path.first(object), column.form, now),
     });
     let cells: Vec<_> = std::iter::once(name).chain(cells).collect();
     match carried {
         Carried::Nothing => json!({"cells": cells}),
         Carried::Metadata => json!({"cells": cells, "object": partial(object)}),
         Carried::Object => json!({"cells": cells, "object": object}),
+    }
+}
+
+/// What a definition's column shows of a value.
+fn found(value: Option<&Value>, form: &str, now: Timestamp) -> Value {
+    match (value, form) {
+        (None, _) => Value::Null,
+        (Some(Value::String(text)), "date") => match text.parse::<Timestamp>() {
+            Ok(time) => json!(rough(now.duration_since(time))),
+            Err(_) => json!("<unknown>"),
+        },
+        (Some(value), "string") if !value.is_string() && !value.is_null() => json!(value.to_string()),
+        (Some(value), _) => value.clone(),
     }
 }
 
@@ -126,14 +143,14 @@ mod tests {
 
     #[test]
     fn a_gateway_shows_its_ha_status() {
-        let kind = KindId::named("gateways.submariner.io").unwrap();
+        let kind = crate::definitions::own("gateways");
         let gateway = json!({
             "metadata": {"name": "g", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "status": {"haStatus": "active"},
         });
         let now = "2026-01-01T00:00:07Z".parse().unwrap();
         let table = table(kind, [gateway].into_iter(), 9, Carried::Nothing, now);
-        assert_eq!(table["rows"], json!([{"cells": ["g", "active", "7s"]}]));
+        assert_eq!(table["rows"], json!([{"cells": ["g", "active"]}]));
         assert_eq!(table["columnDefinitions"][1]["name"], "HA Status");
     }
 }

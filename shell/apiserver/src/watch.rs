@@ -186,7 +186,7 @@ impl Scope {
         if self.namespace.as_deref().is_some_and(|namespace| namespace != event.object.namespace()) {
             return None;
         }
-        if self.selector.is_empty() && self.form == Form::Plain {
+        if self.selector.is_empty() && self.form == Form::Plain && self.is_kept() {
             return Some(event.line().clone());
         }
         let now = event.change != Change::Deleted && self.selector.matches(&event.object);
@@ -199,13 +199,19 @@ impl Scope {
                 Some(self.encode("DELETED", &event.object))
             }
             (Some(before), false) => {
-                let last = Object::new(self.kind, event.object.version(), &before.value());
-                Some(self.encode("DELETED", &last))
+                let last = Object::new(before.kind(), event.object.version(), &before.value());
+                Some(self.encode("DELETED", &Arc::new(last)))
             }
         }
     }
 
-    fn encode(&self, word: &str, object: &Object) -> Bytes {
+    /// Whether objects are kept as this watch shows them.
+    fn is_kept(&self) -> bool {
+        self.kind.is_stored
+    }
+
+    fn encode(&self, word: &str, object: &Arc<Object>) -> Bytes {
+        let object = object.seen_as(self.kind);
         match self.form {
             Form::Plain => line(word, object.json()),
             Form::Metadata => line(word, partial(&object.value()).to_string().as_bytes()),

@@ -103,7 +103,7 @@ async fn gateways_show_their_ha_status_and_are_waited_for() {
     kubectl.write("gateway.json", &gateway);
     kubectl.run("apply --server-side --validate=false -f gateway.json").await;
     let table = columns(&kubectl.run("get gateways.submariner.io").await);
-    assert_eq!(table[0], ["NAME", "HA STATUS", "AGE"]);
+    assert_eq!(table[0], ["NAME", "HA STATUS"]);
     assert_eq!(table[1][..2], ["gw", "passive"]);
     let waiting = kubectl
         .command("wait gateways.submariner.io/gw --for=jsonpath={.status.haStatus}=active --timeout=20s")

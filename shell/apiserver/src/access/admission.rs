@@ -107,14 +107,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kinds::KindId;
 
     fn endpoint(owner: &str, cluster_id: &str) -> Value {
         json!({"metadata": {"labels": {OWNER: owner}}, "spec": {"cluster_id": cluster_id}})
     }
 
     fn allowed(name: &str, old: Option<&Value>, new: Option<&Value>) -> bool {
-        let place = Place::new(KindId::named("endpoints.submariner.io").unwrap(), "broker", name);
+        let place = Place::new(crate::definitions::own("endpoints"), "broker", name);
         Admission::OwnCluster("a".parse().unwrap()).check(&place, old, new).is_ok()
     }
 

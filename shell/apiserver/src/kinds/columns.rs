@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::jsonpath::JsonPath;
+
 /// How one cell is found in an object.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cell {
@@ -11,6 +13,8 @@ pub(crate) enum Cell {
     Age,
     /// Whatever the function makes of the object.
     With(fn(&Value) -> Value),
+    /// What a definition's column finds.
+    At(&'static JsonPath),
 }
 
 /// One column after `Name`.
@@ -18,24 +22,31 @@ pub(crate) enum Cell {
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     pub(crate) cell: Cell,
-    /// 0 is always shown, 1 only in wide output.
-    pub(crate) priority: u8,
+    /// 0 is always shown, more only in wide output.
+    pub(crate) priority: i64,
+    /// The type of its cells.
+    pub(crate) form: &'static str,
+    pub(crate) format: &'static str,
+    pub(crate) description: &'static str,
 }
 
+const PLAIN: Column =
+    Column { name: "", cell: Cell::Age, priority: 0, form: "string", format: "", description: "" };
+
 pub(super) const fn path(name: &'static str, path: &'static str) -> Column {
-    Column { name, cell: Cell::Path(path), priority: 0 }
+    Column { name, cell: Cell::Path(path), ..PLAIN }
 }
 
 pub(super) const fn age() -> Column {
-    Column { name: "Age", cell: Cell::Age, priority: 0 }
+    Column { name: "Age", ..PLAIN }
 }
 
 pub(super) const fn with(name: &'static str, cell: fn(&Value) -> Value) -> Column {
-    Column { name, cell: Cell::With(cell), priority: 0 }
+    Column { name, cell: Cell::With(cell), ..PLAIN }
 }
 
 pub(super) const fn wide(name: &'static str, cell: fn(&Value) -> Value) -> Column {
-    Column { name, cell: Cell::With(cell), priority: 1 }
+    Column { name, cell: Cell::With(cell), priority: 1, ..PLAIN }
 }
 
 fn items<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {

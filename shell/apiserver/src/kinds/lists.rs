@@ -1,108 +1,113 @@
-//! How lists are merged and owned: by keys, as sets, or as one value.
+//! How lists and maps of built-in kinds are merged and owned, by the definition that they are fields of.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::kinds::KindId;
-
-/// How the elements of a list are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ListKind {
-    /// The list is one value.
+/// How the elements of a list are told apart when it is applied.
+enum Kind {
     Atomic,
-    /// Elements are scalars, each at most once.
     Set,
-    /// Elements are objects told apart by these fields.
     Map(&'static [&'static str]),
 }
 
-use ListKind::{Atomic, Map as Keyed, Set};
+use Kind::{Atomic, Map, Set};
 
-/// Lists of every kind.
-const COMMON: &[(&str, ListKind)] = &[
-    ("metadata.finalizers", Set),
-    ("metadata.ownerReferences", Keyed(&["uid"])),
-    ("status.conditions", Keyed(&["type"])),
+/// A field of a definition: its list type, and the key by which strategic merge patches merge it (empty: by value).
+type Row = (&'static str, &'static str, Kind, Option<&'static str>);
+
+const ROWS: &[Row] = &[
+    ("meta.v1.ObjectMeta", "finalizers", Set, Some("")),
+    ("meta.v1.ObjectMeta", "ownerReferences", Map(&["uid"]), Some("uid")),
+    ("core.v1.NamespaceStatus", "conditions", Map(&["type"]), Some("type")),
+    ("core.v1.NodeStatus", "conditions", Map(&["type"]), Some("type")),
+    ("core.v1.NodeStatus", "addresses", Map(&["type"]), Some("type")),
+    ("core.v1.NodeSpec", "podCIDRs", Set, Some("")),
+    ("core.v1.ServiceSpec", "ports", Map(&["port", "protocol"]), Some("port")),
+    ("core.v1.ServiceStatus", "conditions", Map(&["type"]), Some("type")),
+    ("core.v1.ServiceAccount", "secrets", Map(&["name"]), Some("name")),
+    ("core.v1.Container", "env", Map(&["name"]), Some("name")),
+    ("core.v1.Container", "ports", Map(&["containerPort", "protocol"]), Some("containerPort")),
+    ("core.v1.Container", "volumeDevices", Map(&["devicePath"]), Some("devicePath")),
+    ("core.v1.Container", "volumeMounts", Map(&["mountPath"]), Some("mountPath")),
+    ("core.v1.EphemeralContainer", "env", Map(&["name"]), Some("name")),
+    ("core.v1.EphemeralContainer", "ports", Map(&["containerPort", "protocol"]), Some("containerPort")),
+    ("core.v1.EphemeralContainer", "volumeDevices", Map(&["devicePath"]), Some("devicePath")),
+    ("core.v1.EphemeralContainer", "volumeMounts", Map(&["mountPath"]), Some("mountPath")),
+    ("core.v1.ResourceRequirements", "claims", Map(&["name"]), None),
+    ("core.v1.PodSpec", "containers", Map(&["name"]), Some("name")),
+    ("core.v1.PodSpec", "initContainers", Map(&["name"]), Some("name")),
+    ("core.v1.PodSpec", "ephemeralContainers", Map(&["name"]), Some("name")),
+    ("core.v1.PodSpec", "hostAliases", Map(&["ip"]), Some("ip")),
+    ("core.v1.PodSpec", "imagePullSecrets", Map(&["name"]), Some("name")),
+    ("core.v1.PodSpec", "resourceClaims", Map(&["name"]), Some("name")),
+    ("core.v1.PodSpec", "schedulingGates", Map(&["name"]), Some("name")),
+    (
+        "core.v1.PodSpec",
+        "topologySpreadConstraints",
+        Map(&["topologyKey", "whenUnsatisfiable"]),
+        Some("topologyKey"),
+    ),
+    ("core.v1.PodSpec", "volumes", Map(&["name"]), Some("name")),
+    ("core.v1.PodStatus", "conditions", Map(&["type"]), Some("type")),
+    ("core.v1.PodStatus", "podIPs", Map(&["ip"]), Some("ip")),
+    ("core.v1.PodStatus", "hostIPs", Atomic, Some("ip")),
+    ("apps.v1.DaemonSetStatus", "conditions", Map(&["type"]), Some("type")),
+    ("apps.v1.DeploymentStatus", "conditions", Map(&["type"]), Some("type")),
+    ("apps.v1.ReplicaSetStatus", "conditions", Map(&["type"]), Some("type")),
+    ("discovery.v1.Endpoint", "addresses", Set, None),
+    ("apiextensions.v1.CustomResourceDefinitionStatus", "conditions", Map(&["type"]), None),
 ];
 
-pub(super) const NODE: &[(&str, ListKind)] =
-    &[("spec.podCIDRs", Set), ("status.addresses", Keyed(&["type"]))];
-
-pub(super) const SERVICE: &[(&str, ListKind)] = &[("spec.ports", Keyed(&["port", "protocol"]))];
-
-pub(super) const SERVICE_ACCOUNT: &[(&str, ListKind)] =
-    &[("secrets", Keyed(&["name"])), ("imagePullSecrets", Keyed(&["name"]))];
-
-pub(super) const POD: &[(&str, ListKind)] = &[
-    ("spec.containers", Keyed(&["name"])),
-    ("spec.containers[].env", Keyed(&["name"])),
-    ("spec.containers[].ports", Keyed(&["containerPort", "protocol"])),
-    ("spec.containers[].volumeMounts", Keyed(&["mountPath"])),
-    ("spec.initContainers", Keyed(&["name"])),
-    ("spec.initContainers[].env", Keyed(&["name"])),
-    ("spec.initContainers[].ports", Keyed(&["containerPort", "protocol"])),
-    ("spec.initContainers[].volumeMounts", Keyed(&["mountPath"])),
-    ("spec.volumes", Keyed(&["name"])),
-    ("spec.imagePullSecrets", Keyed(&["name"])),
-    ("spec.hostAliases", Keyed(&["ip"])),
-    ("status.podIPs", Keyed(&["ip"])),
-    ("status.hostIPs", Keyed(&["ip"])),
+/// Definitions whose objects are one value, and single fields that are.
+const ATOMIC_MAPS: &[(&str, &str)] = &[
+    ("meta.v1.LabelSelector", ""),
+    ("meta.v1.OwnerReference", ""),
+    ("core.v1.ObjectReference", ""),
+    ("core.v1.LocalObjectReference", ""),
+    ("core.v1.TypedLocalObjectReference", ""),
+    ("core.v1.SecretReference", ""),
+    ("core.v1.NodeSelector", ""),
+    ("core.v1.NodeSelectorTerm", ""),
+    ("core.v1.ObjectFieldSelector", ""),
+    ("core.v1.ResourceFieldSelector", ""),
+    ("core.v1.SecretKeySelector", ""),
+    ("core.v1.ConfigMapKeySelector", ""),
+    ("core.v1.PodSpec", "nodeSelector"),
+    ("core.v1.ServiceSpec", "selector"),
 ];
 
-/// Where in an object a walk is, from the field back to the root.
-#[derive(Clone, Copy)]
-pub(crate) struct Trail<'a> {
-    kind: KindId,
-    last: Option<(&'a str, &'a Trail<'a>)>,
-}
+/// Defaults of fields that tell elements of lists apart.
+const KEY_DEFAULTS: &[(&str, &str, &str)] =
+    &[("core.v1.ContainerPort", "protocol", "TCP"), ("core.v1.ServicePort", "protocol", "TCP")];
 
-impl<'a> Trail<'a> {
-    pub(crate) fn root(kind: KindId) -> Self {
-        Self { kind, last: None }
-    }
-
-    pub(crate) fn field(&'a self, name: &'a str) -> Self {
-        Self { kind: self.kind, last: Some((name, self)) }
-    }
-
-    /// The way to any element of the list here.
-    pub(crate) fn item(&'a self) -> Self {
-        self.field("[]")
-    }
-
-    fn text(&self) -> String {
-        let Some((name, parent)) = self.last else { return String::new() };
-        let mut text = parent.text();
-        if !text.is_empty() && name != "[]" {
-            text.push('.');
-        }
-        text.push_str(name);
-        text
-    }
-}
-
-/// How the list at this place is merged.
-pub(crate) fn list_kind(trail: &Trail<'_>) -> ListKind {
-    let text = trail.text();
-    let known = trail.kind.lists.iter().chain(COMMON);
-    known.into_iter().find(|(path, _)| *path == text).map_or(Atomic, |(_, kind)| *kind)
-}
-
-/// What names an element of a list in managed fields: `k:{…}` or `v:…`; none where it lacks a key.
-pub(crate) fn element(kind: ListKind, item: &Value) -> Option<String> {
-    match kind {
-        Atomic => None,
-        Set => Some(format!("v:{item}")),
-        Keyed(keys) => {
-            let mut found = Map::new();
-            for key in keys {
-                let value = item.get(*key).cloned().or_else(|| default_of_key(key))?;
-                found.insert((*key).to_owned(), value);
+/// Adds to a definition's schema what is known of its lists and maps.
+pub(super) fn annotate(definition: &str, schema: &mut Value) {
+    let is = |suffix: &str| definition.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'));
+    for (of, field, kind, key) in ROWS.iter().filter(|row| is(row.0)) {
+        debug_assert!(schema["properties"].get(*field).is_some(), "{of}.{field} exists");
+        let Some(property) = schema["properties"].get_mut(*field) else { continue };
+        match kind {
+            Atomic => property["x-kubernetes-list-type"] = json!("atomic"),
+            Set => property["x-kubernetes-list-type"] = json!("set"),
+            Map(keys) => {
+                property["x-kubernetes-list-type"] = json!("map");
+                property["x-kubernetes-list-map-keys"] = json!(keys);
             }
-            Some(format!("k:{}", Value::Object(found)))
+        }
+        if let Some(key) = key {
+            let strategy = if *field == "volumes" { "merge,retainKeys" } else { "merge" };
+            property["x-kubernetes-patch-strategy"] = json!(strategy);
+            if !key.is_empty() {
+                property["x-kubernetes-patch-merge-key"] = json!(key);
+            }
         }
     }
-}
-
-fn default_of_key(key: &str) -> Option<Value> {
-    (key == "protocol").then(|| json!("TCP"))
+    for (_, field) in ATOMIC_MAPS.iter().filter(|row| is(row.0)) {
+        let place = if field.is_empty() { Some(&mut *schema) } else { schema["properties"].get_mut(*field) };
+        if let Some(place) = place {
+            place["x-kubernetes-map-type"] = json!("atomic");
+        }
+    }
+    for (_, field, default) in KEY_DEFAULTS.iter().filter(|row| is(row.0)) {
+        schema["properties"][*field]["default"] = json!(default);
+    }
 }

@@ -43,6 +43,13 @@ impl Store {
         if writer.effect == Effect::DryRun {
             return Ok(Deletion::Done(object));
         }
+        if place.kind == KindId::definitions() {
+            self.retire(&object, writer);
+            return Ok(match self.find(place) {
+                Ok(pending) => Deletion::Pending(pending),
+                Err(_) => Deletion::Done(object),
+            });
+        }
         let held = if place.kind == KindId::namespaces() {
             self.empty_namespace(&place.name, writer);
             !self.namespace_is_empty(&place.name)
@@ -66,7 +73,13 @@ impl Store {
         places.filter(|place| self.delete(place, &Preconditions::default(), writer).is_ok()).count()
     }
 
-    fn condemn(&mut self, object: &Arc<Object>, mut value: Value, held: bool, writer: &Writer) -> Deletion {
+    pub(super) fn condemn(
+        &mut self,
+        object: &Arc<Object>,
+        mut value: Value,
+        held: bool,
+        writer: &Writer,
+    ) -> Deletion {
         if !held && !metadata::has_finalizers(&value) {
             return Deletion::Done(self.finish_deletion(object));
         }
@@ -85,6 +98,9 @@ impl Store {
     /// Removes an object that nothing holds back, and its namespace if that waited for it.
     pub(super) fn finish_deletion(&mut self, object: &Object) -> Arc<Object> {
         let gone = self.remove(object.kind(), object);
+        if object.kind().is_custom() {
+            self.finish_definition(object.kind().key());
+        }
         let waiting = self.get(KindId::namespaces(), "", gone.namespace()).cloned();
         if let Some(namespace) = waiting
             && namespace.is_terminating()
@@ -97,7 +113,8 @@ impl Store {
     }
 
     fn empty_namespace(&mut self, name: &str, writer: &Writer) {
-        for kind in KindId::all().filter(|kind| kind.is_namespaced()) {
+        let kinds: Vec<_> = self.kinds.stored().filter(|kind| kind.is_namespaced()).collect();
+        for kind in kinds {
             let content: Vec<_> = self.list(kind, Some(name)).cloned().collect();
             for object in content {
                 let value = object.value();
@@ -107,7 +124,8 @@ impl Store {
     }
 
     fn namespace_is_empty(&self, name: &str) -> bool {
-        KindId::all()
+        self.kinds
+            .stored()
             .filter(|kind| kind.is_namespaced())
             .all(|kind| self.list(kind, Some(name)).next().is_none())
     }

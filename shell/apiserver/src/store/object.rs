@@ -1,10 +1,12 @@
 //! A stored object: its text, and what selectors need of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::converted;
 use crate::kinds::KindId;
 
 /// One version of an object, immutable and shared by all who read it.
@@ -72,6 +74,14 @@ impl Object {
     /// The object as JSON text.
     pub fn json(&self) -> &Bytes {
         &self.json
+    }
+
+    /// The object in another version of its kind.
+    pub(crate) fn seen_as(self: &Arc<Self>, kind: KindId) -> Arc<Self> {
+        if (self.kind.group, self.kind.version) == (kind.group, kind.version) {
+            return Arc::clone(self);
+        }
+        Arc::new(Self::new(kind, self.version, &converted(self.value(), self.kind, kind)))
     }
 
     /// The object as a value.

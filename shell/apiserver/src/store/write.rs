@@ -13,7 +13,7 @@ use crate::managers::{Identity, Managers, Operation};
 use crate::metadata;
 use crate::patch::{Part, Patch};
 use crate::refusal::{Refusal, Stale, Subject};
-use crate::shape;
+use crate::schema::{complete, judge, prune, validate};
 use crate::store::{Object, Store};
 
 /// Who writes, when, and what holds them back.
@@ -138,9 +138,14 @@ impl Store {
             fields.remove("status");
         }
         (kind.complete)(&mut value);
-        check_shape(place, &mut value)?;
+        check_shape(place, None, &mut value)?;
+        if kind == KindId::definitions() {
+            Self::check_definition(place, None, &value)?;
+            Self::begin_definition(&mut value);
+        }
         writer.admission.check(place, None, Some(&value))?;
         self.namespace_accepts(place)?;
+        self.definition_accepts(kind)?;
         if self.get(kind, &place.namespace, &place.name).is_some() {
             return Err(Refusal::AlreadyExists(place.subject()));
         }
@@ -167,7 +172,11 @@ impl Store {
         if writer.effect == Effect::DryRun {
             return Ok(Arc::new(Object::new(kind, self.version, &value)));
         }
-        Ok(self.insert(kind, &value))
+        let created = self.insert(kind, &value);
+        if kind == KindId::definitions() {
+            self.establish(&created, writer.now);
+        }
+        Ok(created)
     }
 
     fn namespace_accepts(&self, place: &Place) -> Result<(), Refusal> {
@@ -191,7 +200,7 @@ impl Store {
     /// The object at a place, or `NotFound`.
     pub fn find(&self, place: &Place) -> Result<Arc<Object>, Refusal> {
         let found = self.get(place.kind, &place.namespace, &place.name);
-        found.cloned().ok_or_else(|| Refusal::NotFound(place.subject()))
+        found.map(|found| found.seen_as(place.kind)).ok_or_else(|| Refusal::NotFound(place.subject()))
     }
 
     /// Replaces an object or its status.
@@ -235,7 +244,7 @@ impl Store {
             return Err(Refusal::BadRequest("metadata.managedFields must be nil".to_owned()));
         }
         let identity = writer.identity(place.kind, Operation::Apply, place.part);
-        let old = self.get(place.kind, &place.namespace, &place.name).cloned();
+        let old = self.find(place).ok();
         let live = old.as_ref().map_or(Value::Null, |old| old.value());
         if old.is_none() && place.part == Part::Status {
             return Err(Refusal::NotFound(place.subject()));
@@ -266,7 +275,10 @@ impl Store {
         keep_what_is_not_written(kind, place.part, &before, &mut value);
         metadata::keep_immutable(&before, &mut value);
         (kind.complete)(&mut value);
-        check_shape(place, &mut value)?;
+        check_shape(place, Some(&before), &mut value)?;
+        if kind == KindId::definitions() && place.part == Part::Whole {
+            Self::check_definition(place, Some(&before), &value)?;
+        }
         writer.admission.check(place, Some(&before), Some(&value))?;
 
         let known = Managers::of(&before);
@@ -285,6 +297,9 @@ impl Store {
             return Ok(Arc::new(Object::new(kind, old.version(), &value)));
         }
         let changed = self.insert(kind, &value);
+        if kind == KindId::definitions() && place.part == Part::Whole && !changed.is_terminating() {
+            self.establish(&changed, writer.now);
+        }
         if changed.is_terminating() && !metadata::has_finalizers(&value) {
             return Ok(self.finish_deletion(&changed));
         }
@@ -292,9 +307,33 @@ impl Store {
     }
 }
 
-fn check_shape(place: &Place, value: &mut Value) -> Result<(), Refusal> {
-    let causes = shape::of_kind(place.kind).map(|shape| shape::check(shape, value, "")).unwrap_or_default();
+/// Prunes, completes and validates an object as its schema says.
+fn check_shape(place: &Place, before: Option<&Value>, value: &mut Value) -> Result<(), Refusal> {
+    let schema = place.kind.schema();
+    if !place.kind.is_custom() {
+        drop_nulls(value);
+        prune(schema, value);
+        return Ok(());
+    }
+    prune(schema, value);
+    complete(schema, value);
+    let mut causes = validate(schema, value);
+    if causes.is_empty() {
+        causes = judge(schema, value, before);
+    }
     if causes.is_empty() { Ok(()) } else { Err(Refusal::Invalid(place.subject(), causes)) }
+}
+
+/// COMPAT: what is null in an object of a built-in kind is absent once it was read.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(entries) => {
+            entries.retain(|_, value| !value.is_null());
+            entries.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn check_fresh(place: &Place, old: &Object, before: &Value, value: &Value) -> Result<(), Refusal> {
@@ -316,7 +355,7 @@ fn keep_what_is_not_written(kind: KindId, part: Part, before: &Value, value: &mu
         return;
     }
     let (whole, status) = match part {
-        Part::Whole => (&*value, before.get("status")),
+        Part::Whole | Part::Scale => (&*value, before.get("status")),
         Part::Status => (before, value.get("status")),
     };
     let mut result = whole.as_object().cloned().unwrap_or_default();

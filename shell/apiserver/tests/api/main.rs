@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod apply;
+mod definitions;
 mod faults;
 mod harness;
 mod hostile;
