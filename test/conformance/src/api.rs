@@ -16,6 +16,8 @@ pub struct Api {
     pub server: String,
     /// The authority of its certificate, in PEM.
     pub authority: String,
+    /// The administrator's token.
+    pub token: String,
     /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
     /// How long its controllers may take.
@@ -34,7 +36,7 @@ impl Api {
         std::fs::write(&kubeconfig, &text)
             .with_context(|| format!("cannot write {}", kubeconfig.display()))?;
         let client = client(&text).await?;
-        Ok(Self { client, server, authority, kubeconfig, patience })
+        Ok(Self { client, server, authority, token: token.to_owned(), kubeconfig, patience })
     }
 
     /// A client with another credential.

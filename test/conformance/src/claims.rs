@@ -2,6 +2,9 @@
 
 mod access;
 mod apply;
+mod builtin;
+mod clients;
+mod custom;
 mod garbage;
 mod lists;
 mod objects;
@@ -40,6 +43,9 @@ pub const GROUPS: &[Group] = &[
     Group { name: "Patches", claims: patches::CLAIMS },
     Group { name: "Owners and namespaces", claims: garbage::CLAIMS },
     Group { name: "Access", claims: access::CLAIMS },
+    Group { name: "Built-in kinds", claims: builtin::CLAIMS },
+    Group { name: "Custom resources", claims: custom::CLAIMS },
+    Group { name: "Clients", claims: clients::CLAIMS },
     Group { name: "On the wire", claims: wire::CLAIMS },
 ];
 

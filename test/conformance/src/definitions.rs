@@ -26,7 +26,12 @@ pub(crate) fn ours() -> Result<Vec<Value>> {
 /// Installs a definition, if it is not there, and waits until its resource is served.
 pub(crate) async fn install(ground: &Ground, definition: &Value) -> Result<()> {
     let answer = ground.post(PATH, definition).await?;
-    ensure!(matches!(answer.code, 201 | 409), "a definition is answered {}", answer.code);
+    ensure!(
+        matches!(answer.code, 201 | 409),
+        "a definition is answered {}: {}",
+        answer.code,
+        answer.body["message"]
+    );
     let text = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (group, version) = (text("/spec/group"), text("/spec/versions/0/name"));
     let path = format!("/apis/{group}/{version}/{}", text("/spec/names/plural"));

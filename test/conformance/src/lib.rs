@@ -10,6 +10,7 @@ mod control_plane;
 mod definitions;
 mod embedded;
 mod ground;
+pub mod kubectl;
 mod patience;
 pub mod record;
 pub mod suite;

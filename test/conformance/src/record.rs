@@ -47,20 +47,23 @@ fn line(text: &mut String, line: &str) {
     let _infallible = writeln!(text, "{line}");
 }
 
-/// Compares a page with the one in `docs/`; where `UPDATE` is set, writes it.
+/// What kubectl printed on Kubernetes.
+pub const KUBECTL: &str = include_str!("../recorded/kubectl.txt");
+
+/// Compares a text with a file of the tree; where `UPDATE` is set, writes it.
 pub fn compare(name: &str, page: &str) -> Result<()> {
     let path = document(name);
     if std::env::var_os("UPDATE").is_some_and(|value| !value.is_empty()) {
-        return std::fs::write(&path, page).with_context(|| format!("cannot write docs/{name}"));
+        return std::fs::write(&path, page).with_context(|| format!("cannot write {name}"));
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     let news: Vec<_> = page.lines().filter(|line| !kept.lines().any(|kept| kept == *line)).collect();
     if kept != page {
-        bail!("docs/{name} is not what was found; set UPDATE=1 to write it. New in it:\n{}", news.join("\n"));
+        bail!("{name} is not what was found; set UPDATE=1 to write it. New in it:\n{}", news.join("\n"));
     }
     Ok(())
 }
 
 fn document(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
 }

@@ -7,5 +7,5 @@ use subm_conformance::{Embedded, record, suite};
 async fn the_page_says_what_holds_on_the_embedded_api() -> Result<()> {
     let embedded = Embedded::start().await?;
     let findings = suite::run(&embedded.api, "").await;
-    record::compare("kubernetes-api.md", &record::page(&findings))
+    record::compare("docs/kubernetes-api.md", &record::page(&findings))
 }

@@ -1,7 +1,7 @@
 //! The claims on a real control plane. These tests need its programs: `make test-kubernetes` builds them.
 
 use anyhow::{Result, bail};
-use subm_conformance::{ControlPlane, Programs, suite};
+use subm_conformance::{ControlPlane, Programs, kubectl, record, suite};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_claim_holds_on_kubernetes() -> Result<()> {
@@ -14,6 +14,16 @@ async fn every_claim_holds_on_kubernetes() -> Result<()> {
     if !wrong.is_empty() {
         bail!("{} of {} claims do not hold:\n{}", wrong.len(), findings.len(), wrong.join("\n"));
     }
-    println!("{} claims hold on Kubernetes {}", findings.len(), subm_conformance::record::version());
+    println!("{} claims hold on Kubernetes {}", findings.len(), record::version());
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_prints_what_is_recorded() -> Result<()> {
+    let control_plane = ControlPlane::start(&Programs::find()?).await?;
+    suite::install(&control_plane.api).await?;
+    let api = control_plane.api.clone();
+    let steps = tokio::task::spawn_blocking(move || kubectl::run(&api)).await??;
+    let transcript = kubectl::transcript(&kubectl::version()?, &steps);
+    record::compare("test/conformance/recorded/kubectl.txt", &transcript)
 }

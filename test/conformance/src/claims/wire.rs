@@ -1,8 +1,16 @@
 //! Encodings, tables, discovery and what else travels beside objects.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, ensure};
 use http::header;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::claims::Claim;
 use crate::ground::{Answer, Ground, config_map, same, text};
@@ -36,6 +44,7 @@ pub(super) const CLAIMS: &[Claim] = &[
         says: "a large list is compressed where gzip is accepted",
         proof: |ground| Box::pin(gzip(ground)),
     },
+    Claim { says: "many requests share one connection of HTTP/2", proof: |ground| Box::pin(http2(ground)) },
     Claim {
         says: "a table has the columns of the kind and an object's metadata in each row",
         proof: |ground| Box::pin(table(ground)),
@@ -289,5 +298,35 @@ async fn headers(ground: Ground) -> Result<()> {
     }
     let cached = answer.headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok());
     ensure!(cached == Some("no-cache, private"), "Cache-Control is {cached:?}");
+    Ok(())
+}
+
+async fn http2(ground: Ground) -> Result<()> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ground.api.authority.as_bytes())?)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let address = ground.api.server.trim_start_matches("https://").to_owned();
+    let stream = TcpStream::connect(&address).await?;
+    let stream = TlsConnector::from(Arc::new(config)).connect("127.0.0.1".try_into()?, stream).await?;
+    ensure!(stream.get_ref().1.alpn_protocol() == Some(b"h2"), "HTTP/2 is not agreed on");
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let asked = (0..50).map(|_| {
+        let mut sender = sender.clone();
+        // Who has no credential is cut off after one request.
+        let request = http::Request::get(format!("https://{address}/version"))
+            .header(header::AUTHORIZATION, format!("Bearer {}", ground.api.token))
+            .body(String::new());
+        async move { anyhow::Ok(sender.send_request(request?).await?.status().as_u16()) }
+    });
+    let answered = futures::future::try_join_all(asked).await?;
+    ensure!(answered.iter().all(|code| *code == 200), "the answers are {answered:?}");
+    connection.abort();
     Ok(())
 }
