@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::tree::Tree;
-use crate::{process, setup};
+use crate::{machine, process, setup};
 
 /// The Go module that pins what is built.
 const MODULE: &str = "test/kubernetes";
@@ -37,7 +37,14 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
         None => build(tree)?,
     };
     setup::run(tree, setup::Purpose::Test)?;
-    let arguments = ["nextest", "run", "--cargo-profile", "ci", "--workspace", "-E", TESTS];
+    let filter = match machine::recorded_kubectl(tree)? {
+        None => TESTS.to_owned(),
+        Some(reason) => {
+            println!("skipped: what kubectl prints: {reason}");
+            format!("({TESTS}) - ({})", machine::BESIDE_RECORD)
+        }
+    };
+    let arguments = ["nextest", "run", "--cargo-profile", "ci", "--workspace", "-E", &filter];
     process::run(process::cargo(tree, &arguments)?.env(ASSETS, folder))
 }
 

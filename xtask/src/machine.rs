@@ -29,6 +29,10 @@ const IN_NAMESPACES: &str =
 /// Tests in which foreign programs change what is ours, or read it.
 const BESIDE_OTHERS: &str = "package(subm-kernel) & kind(test)";
 
+/// Tests that compare what kubectl prints with what was recorded.
+pub(crate) const BESIDE_RECORD: &str =
+    "package(subm-conformance) & (binary(kubectl) + test(kubectl_prints_what_is_recorded))";
+
 /// Every group. A test that is in several is named with the first.
 pub(crate) const GROUPS: &[Group] = &[
     Group { name: "namespaces", filter: IN_NAMESPACES, lack: |_| Ok(namespaces()) },
@@ -42,6 +46,7 @@ pub(crate) const GROUPS: &[Group] = &[
         lack: |_| Ok(control_plane()),
     },
     Group { name: "kubectl", filter: "binary(kubectl)", lack: |_| Ok(program("kubectl")) },
+    Group { name: "kubectl of the record", filter: BESIDE_RECORD, lack: recorded_kubectl },
 ];
 
 /// Probes the machine for every group.
@@ -99,6 +104,21 @@ fn in_namespace(arguments: &[&str]) -> Command {
 fn tun() -> Option<String> {
     let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
     opened.err().map(|error| format!("/dev/net/tun: {error}"))
+}
+
+/// Why what kubectl prints here cannot be compared with the record.
+pub(crate) fn recorded_kubectl(tree: &Tree) -> Result<Option<String>> {
+    let lacking = program("kubectl");
+    if lacking.is_some() {
+        return Ok(lacking);
+    }
+    let record = tree.text("test/conformance/recorded/kubectl.txt")?;
+    let recorded = record.lines().next().unwrap_or_default().trim_start_matches("kubectl ").to_owned();
+    let output = process::command(tree, "kubectl")?.args(["version", "--client", "-o", "json"]).output()?;
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let found = told["clientVersion"]["gitVersion"].as_str().unwrap_or_default().to_owned();
+    let same = found.trim_start_matches('v').starts_with(&format!("{recorded}."));
+    Ok((!same).then(|| format!("kubectl is {found:?}; what {recorded} prints is recorded")))
 }
 
 fn control_plane() -> Option<String> {
