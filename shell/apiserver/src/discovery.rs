@@ -76,11 +76,16 @@ fn paths(kinds: &Kinds) -> Vec<String> {
     paths
 }
 
+/// The version of Kubernetes whose behaviour this is, with our own.
+pub(crate) fn git_version() -> &'static str {
+    concat!("v1.33.0+submariner-", env!("CARGO_PKG_VERSION"))
+}
+
 fn version() -> Value {
     json!({
         "major": "1",
         "minor": "33",
-        "gitVersion": concat!("v1.33.0+submariner-", env!("CARGO_PKG_VERSION")),
+        "gitVersion": git_version(),
         "gitCommit": "",
         "gitTreeState": "",
         "buildDate": "",

@@ -17,9 +17,7 @@ mod defaults;
 mod lists;
 mod served;
 
-pub(crate) use builtin::metadata;
-#[expect(unused_imports, reason = "for documents of OpenAPI, which are to come")]
-pub(crate) use builtin::{definition_name, definitions, gvk_of};
+pub(crate) use builtin::{definition_name, definitions, gvk_of, metadata};
 pub(crate) use columns::{Cell, Column};
 pub use served::{Kinds, ResourceKey};
 
@@ -57,7 +55,6 @@ pub(crate) enum Origin {
 pub(crate) struct Custom {
     pub(crate) schema: Schema,
     /// The schema as it was written.
-    #[expect(dead_code, reason = "for documents of OpenAPI, which are to come")]
     pub(crate) written: Value,
     pub(crate) scale: Option<Scale>,
 }

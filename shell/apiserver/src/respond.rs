@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::access::{Grant, Verb};
 use crate::apply::Force;
 use crate::discovery;
-use crate::patch::Part;
+use crate::openapi;
+use crate::patch::{Part, Patch};
 use crate::refusal::{Refusal, Stale};
 use crate::request::{self, Change, Form, Query, Target};
 use crate::scale::{Rescale, scale_of};
@@ -21,6 +22,7 @@ use crate::selector::Selector;
 use crate::serve::Unreachable;
 use crate::server::Shared;
 use crate::store::{Deletion, Effect, Object, Preconditions, Store, Writer};
+use crate::strict::{self, FieldValidation};
 use crate::table::{Carried, partial, table};
 use crate::watch::{self, Scope, Start, Terms};
 
@@ -76,6 +78,11 @@ async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Respons
         && let Some(found) = discovery::answer(path, shared.read().kinds())
     {
         return Ok(respond_json(200, &found));
+    }
+    if parts.method == http::Method::GET
+        && let Some(document) = openapi::answer(path, shared.read().kinds(), &parts.headers)
+    {
+        return document.map(|document| respond_json(200, &document));
     }
     let target = Target::parse(path, shared.read().kinds())?;
     let query = Query::parse(&parts.uri)?;
@@ -238,38 +245,54 @@ impl Call {
         Ok(response(200, watch::body(Arc::clone(&self.shared), scope, terms)))
     }
 
+    /// What a client is to be warned of in a body; what it does not want is refused.
+    fn judged(&self, value: &Value) -> Result<Vec<String>, Refusal> {
+        let validation = FieldValidation::named(self.query.text("fieldValidation"))?;
+        match self.target.part {
+            Part::Scale => Ok(Vec::new()),
+            Part::Whole | Part::Status => validation.judge(self.target.kind, value, &self.body),
+        }
+    }
+
     fn create(&self) -> Result<Response<Body>, Refusal> {
         let value = request::object(&self.headers, &self.body)?;
+        let warnings = self.judged(&value)?;
         let (writer, place) = (self.writer()?, self.target.place());
         let object = self.shared.write(|store| store.create(place.kind, &place.namespace, value, &writer))?;
-        Ok(self.one(201, &object))
+        Ok(warned(self.one(201, &object), &warnings))
     }
 
     fn update(&self) -> Result<Response<Body>, Refusal> {
         let value = request::object(&self.headers, &self.body)?;
+        let warnings = self.judged(&value)?;
         let (writer, place) = (self.writer()?, self.target.place());
         let object = self.shared.write(|store| match place.part {
             Part::Scale => store.rescale(&place, Rescale::Replaced(value), &writer),
             Part::Whole | Part::Status => store.replace(&place, value, &writer),
         })?;
-        Ok(self.one(200, &object))
+        Ok(warned(self.one(200, &object), &warnings))
     }
 
     fn patch(&self) -> Result<Response<Body>, Refusal> {
         match request::change(&self.target, &self.headers, &self.query, &self.body)? {
             Change::Patch(patch) => {
+                let warnings = match &patch {
+                    Patch::Merge(value) | Patch::Strategic(value) => self.judged(value)?,
+                    Patch::Json(_) => Vec::new(),
+                };
                 let (writer, place) = (self.writer()?, self.target.place());
                 let object = self.shared.write(|store| match place.part {
                     Part::Scale => store.rescale(&place, Rescale::Patched(&patch), &writer),
                     Part::Whole | Part::Status => store.patch(&place, &patch, &writer),
                 })?;
-                Ok(self.one(200, &object))
+                Ok(warned(self.one(200, &object), &warnings))
             }
             Change::Apply(..) if self.target.part == Part::Scale => {
                 let message = "a scale is patched, not applied; send application/merge-patch+json";
                 Err(Refusal::UnsupportedMediaType(message.to_owned()))
             }
             Change::Apply(value, force) => {
+                strict::typed(&self.target.place(), &value)?;
                 let writer = self.writer()?;
                 let (code, object) = self.shared.write(|store| self.apply(store, value, force, &writer))?;
                 Ok(self.one(code, &object))
@@ -334,6 +357,16 @@ impl Call {
         }
         Ok((preconditions, writer))
     }
+}
+
+/// The response with what the client is to be warned of.
+fn warned(mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
+    for warning in warnings {
+        if let Ok(header) = HeaderValue::from_str(&format!("299 - {warning:?}")) {
+            response.headers_mut().append(header::WARNING, header);
+        }
+    }
+    response
 }
 
 fn success() -> Value {

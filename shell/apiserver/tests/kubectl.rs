@@ -192,3 +192,94 @@ async fn discovery_and_events_are_shown() {
     assert!(kubectl.run("get events").await.contains("hello"));
     assert!(kubectl.run("version").await.contains("Server Version: v1.33.0"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_are_explained() {
+    let kubectl = Kubectl::start().await;
+    let ports = kubectl.run("explain service.spec.ports").await;
+    assert!(ports.contains("FIELD: ports <[]ServicePort>") && ports.contains("targetPort"), "{ports}");
+    let gateway = kubectl.run("explain gateways.submariner.io --recursive").await;
+    assert!(gateway.contains("GROUP:      submariner.io") && gateway.contains("haStatus"), "{gateway}");
+    assert!(kubectl.fail("explain service.spec.nothing").await.contains("does not exist"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_fields_are_refused_or_warned_of() {
+    let kubectl = Kubectl::start().await;
+    let mut map = config_map("a", "1");
+    map["odd"] = json!(1);
+    kubectl.write("map.json", &map);
+    for command in ["create", "apply"] {
+        let refused = kubectl.fail(&format!("{command} -f map.json")).await;
+        assert!(refused.contains(r#"strict decoding error: unknown field "odd""#), "{command}: {refused}");
+    }
+    let warned = kubectl.output("create --validate=warn -f map.json").await;
+    assert!(
+        String::from_utf8_lossy(&warned.stderr).contains(r#"Warning: unknown field "odd""#),
+        "{warned:?}"
+    );
+    assert_eq!(kubectl.run("get configmap a -o jsonpath={.data.key}{.odd}").await, "1");
+    let applied = kubectl.fail("apply --server-side -f map.json").await;
+    assert!(applied.contains(".odd: field not declared in schema"), "{applied}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_side_apply_merges_lists_by_their_keys() {
+    let kubectl = Kubectl::start().await;
+    let service = |ports: serde_json::Value| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+            "spec": {"selector": {"app": "s"}, "ports": ports}})
+    };
+    kubectl.write("s.json", &service(json!([{"name": "a", "port": 1}, {"name": "b", "port": 2}])));
+    assert_eq!(kubectl.run("apply -f s.json").await, "service/s created\n");
+    // Somebody else adds a port; the applier takes away one of its own.
+    let added = json!({"spec": {"ports": [{"name": "c", "port": 3}]}});
+    kubectl.write("added.json", &added);
+    kubectl.run("patch service s --type=strategic --patch-file=added.json").await;
+    kubectl.write("s.json", &service(json!([{"name": "a", "port": 1}])));
+    assert_eq!(kubectl.run("apply -f s.json").await, "service/s configured\n");
+    let ports = kubectl.run("get service s -o jsonpath={.spec.ports[*].name}").await;
+    let mut ports: Vec<_> = ports.split_whitespace().collect();
+    ports.sort_unstable();
+    assert_eq!(ports, ["a", "c"]);
+    let version = "get service s -o jsonpath={.metadata.resourceVersion}";
+    let before = kubectl.run(version).await;
+    kubectl.run("apply -f s.json").await;
+    assert_eq!(kubectl.run(version).await, before, "the same again changes nothing");
+    assert!(kubectl.run("diff -f s.json").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kinds_are_defined_and_scaled() {
+    let kubectl = Kubectl::start().await;
+    let schema = json!({"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {"replicas": {"type": "integer", "default": 1}}},
+        "status": {"type": "object", "properties": {"replicas": {"type": "integer"}}},
+    }});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "ships.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "ships", "kind": "Ship", "shortNames": ["sh"]},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema},
+                "subresources": {"scale": {
+                    "specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}},
+                "additionalPrinterColumns": [
+                    {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas"},
+                    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}]}]},
+    });
+    kubectl.write("definition.json", &definition);
+    kubectl.run("apply -f definition.json").await;
+    kubectl.run("wait crd ships.example.com --for=condition=Established --timeout=10s").await;
+    let ship = json!({"apiVersion": "example.com/v1", "kind": "Ship", "metadata": {"name": "a"}, "spec": {}});
+    kubectl.write("ship.json", &ship);
+    kubectl.run("apply -f ship.json").await;
+    kubectl.run("scale sh/a --replicas=3").await;
+    let table = columns(&kubectl.run("get ships").await);
+    assert_eq!(
+        (&table[0], &table[1][..2]),
+        (&vec!["NAME".into(), "REPLICAS".into(), "AGE".into()], &["a".into(), "3".into()][..])
+    );
+    kubectl.run("delete crd ships.example.com --timeout=10s").await;
+    assert!(kubectl.fail("get ships").await.contains("could not find the requested resource"));
+}

@@ -45,6 +45,7 @@ static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(|| {
     }
     let mut schemas = generator.take_definitions(true);
     for (name, schema) in &mut schemas {
+        any_as_object(schema);
         lists::annotate(name, schema);
         tidy(schema);
     }
@@ -79,19 +80,37 @@ pub(crate) fn gvk_of(kind: KindId) -> Value {
 }
 
 /// The definitions of all built-in kinds.
-#[expect(dead_code, reason = "for documents of OpenAPI, which are to come")]
 pub(crate) fn definitions() -> &'static Definitions {
     &DEFINITIONS
+}
+
+/// COMPAT: OpenAPI writes the schema of anything as an empty object.
+fn any_as_object(schema: &mut Value) {
+    if schema.is_boolean() {
+        *schema = json!({});
+    }
 }
 
 /// COMPAT: a reference stands alone or in `allOf`, beside which OpenAPI v3 allows a description.
 fn tidy(schema: &mut Value) {
     match schema {
         Value::Object(entries) => {
+            // A field may have that name too.
             if entries.len() > 1
+                && entries.get("$ref").is_some_and(Value::is_string)
                 && let Some(reference) = entries.remove("$ref")
             {
                 entries.insert("allOf".to_owned(), json!([{"$ref": reference}]));
+            }
+            if let Some(Value::Array(types)) = entries.get("type") {
+                let first = types.iter().find(|name| **name != "null").cloned();
+                entries.insert("type".to_owned(), first.unwrap_or_default());
+            }
+            if let Some(properties) = entries.get_mut("properties").and_then(Value::as_object_mut) {
+                properties.values_mut().for_each(any_as_object);
+            }
+            if let Some(items) = entries.get_mut("items") {
+                any_as_object(items);
             }
             entries.values_mut().for_each(tidy);
         }
@@ -150,8 +169,10 @@ impl References {
             return Schema { form: Type::IntOrString, ..Schema::default() };
         }
         self.open.push(name.to_owned());
-        let read = Schema::read(schema, self);
+        let mut read = Schema::read(schema, self);
         self.open.pop();
+        // Such a definition stands for any object.
+        read.keeps_unknown |= read.properties.is_empty() && read.values.is_none();
         read
     }
 }

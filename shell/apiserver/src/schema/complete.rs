@@ -68,10 +68,6 @@ fn walk(schema: &Schema, value: &mut Value, path: &str, whole: bool, unknown: &m
                 known
             });
             for (name, value) in entries {
-                // The metadata of a whole object has rules of its own.
-                if whole && name == "metadata" {
-                    continue;
-                }
                 if let Some(below) = schema.field(name) {
                     walk(below, value, &paths::field(path, name), below.embedded, unknown);
                 }

@@ -1,0 +1,176 @@
+//! Field validation: unknown and duplicate fields of a body, refused, warned of or let pass.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::kinds::KindId;
+use crate::refusal::Refusal;
+use crate::schema::prune;
+use crate::store::Place;
+
+/// What a client wants done about fields that nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+impl FieldValidation {
+    pub(crate) fn named(name: &str) -> Result<Self, Refusal> {
+        match name {
+            "Ignore" => Ok(Self::Ignore),
+            // COMPAT: the server warns by itself; `kubectl` asks for strictness by name.
+            "" | "Warn" => Ok(Self::Warn),
+            "Strict" => Ok(Self::Strict),
+            other => Err(Refusal::BadRequest(format!(
+                "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
+            ))),
+        }
+    }
+
+    /// Refuses a body, or says what a client should be warned of.
+    pub(crate) fn judge(self, kind: KindId, value: &Value, body: &[u8]) -> Result<Vec<String>, Refusal> {
+        if self == Self::Ignore {
+            return Ok(Vec::new());
+        }
+        let found = findings(kind, value, body);
+        if self == Self::Warn || found.is_empty() {
+            return Ok(found);
+        }
+        Err(Refusal::BadRequest(format!(
+            "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
+            kind.name,
+            kind.version,
+            kind.name,
+            found.join(", ")
+        )))
+    }
+}
+
+fn findings(kind: KindId, value: &Value, body: &[u8]) -> Vec<String> {
+    let unknown = prune(kind.schema(), &mut value.clone()).0;
+    // The directives of strategic merge patches are no fields.
+    let unknown = unknown.into_iter().filter(|field| !field.contains('$'));
+    let unknown = unknown.map(|field| format!("unknown field {field:?}"));
+    let duplicates = duplicates(body).into_iter().map(|field| format!("duplicate field {field:?}"));
+    duplicates.chain(unknown).collect()
+}
+
+/// Refuses an applied configuration with fields that its kind does not have.
+pub(crate) fn typed(place: &Place, value: &Value) -> Result<(), Refusal> {
+    let unknown = prune(place.kind.schema(), &mut value.clone()).0;
+    let errors: Vec<_> =
+        unknown.into_iter().map(|field| format!(".{field}: field not declared in schema")).collect();
+    let why = match errors.as_slice() {
+        [] => return Ok(()),
+        [only] => only.clone(),
+        several => format!("errors:\n  {}", several.join("\n  ")),
+    };
+    let (kind, version) = (place.kind.name, place.kind.api_version());
+    let version = if version.contains('/') { version } else { format!("/{version}") };
+    Err(Refusal::Untyped(format!(
+        "failed to create typed patch object ({}/{}; {version}, Kind={kind}): {why}",
+        place.namespace, place.name
+    )))
+}
+
+/// The fields that stand twice in a JSON text; none where it is no JSON.
+fn duplicates(body: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    match (Walk { path: String::new(), found: &mut found }).deserialize(&mut reader) {
+        Ok(()) => found,
+        Err(_) => Vec::new(),
+    }
+}
+
+struct Walk<'a> {
+    path: String,
+    found: &'a mut Vec<String>,
+}
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Walk<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+            if !seen.insert(key) {
+                self.found.push(path.clone());
+            }
+            map.next_value_seed(Walk { path, found: self.found })?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let mut index = 0;
+        while let Some(()) =
+            items.next_element_seed(Walk { path: format!("{}[{index}]", self.path), found: self.found })?
+        {
+            index += 1;
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_and_duplicate_fields_are_named() {
+        let kind = KindId::named("services").unwrap();
+        let body = br#"{"spec": {"ports": [{"port": 1, "port": 2, "odd": 1}], "odd": {"a": 1}}, "metadata": {"odd": 1}}"#;
+        let value: Value = serde_json::from_slice(body).unwrap();
+        let refused = FieldValidation::Strict.judge(kind, &value, body).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            r#"Service in version "v1" cannot be handled as a Service: strict decoding error: duplicate field "spec.ports[0].port", unknown field "metadata.odd", unknown field "spec.odd", unknown field "spec.ports[0].odd""#
+        );
+        assert_eq!(FieldValidation::Warn.judge(kind, &value, body).unwrap().len(), 4);
+        assert_eq!(FieldValidation::Ignore.judge(kind, &value, body).unwrap().len(), 0);
+        assert_eq!(FieldValidation::named("Loud").unwrap_err().code(), 400);
+    }
+}
