@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
 use subm_api::{ClusterSpec, EndpointSpec, check, keys};
-use subm_cable::WireguardKeys;
+use subm_cable::{Way, WireguardKeys};
 use subm_kube::Event;
 use subm_plan::HostFacts;
 use subm_runtime::Dirty;
 use subm_sync::{Snapshot, Takeover};
-use subm_types::{ClusterUid, Problem};
+use subm_types::{CableId, ClusterUid, Problem};
 
 use crate::node::NodeSettings;
 use crate::view::{Leadership, View};
@@ -34,6 +34,8 @@ pub(crate) enum Input {
     Keys(Box<WireguardKeys>),
     /// What the kernel lacks.
     Missing(Vec<Problem>),
+    /// How others are reached, and what keeps that from being found out.
+    Ways(BTreeMap<CableId, Way>, Vec<Problem>),
 }
 
 impl subm_runtime::View for View {
@@ -53,6 +55,10 @@ impl subm_runtime::View for View {
             Input::Leadership(leadership) => set(&mut self.leadership, leadership),
             Input::Keys(keys) => set(&mut self.wireguard, Some(*keys)),
             Input::Missing(missing) => set(&mut self.missing, missing),
+            Input::Ways(ways, problems) => {
+                let ways = set(&mut self.ways, ways);
+                if set(&mut self.discovery, problems) == Dirty::Yes { Dirty::Yes } else { ways }
+            }
         }
     }
 }

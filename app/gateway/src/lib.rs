@@ -6,6 +6,7 @@
 //! Start with `wiring`.
 
 mod conditions;
+mod discovery;
 mod heartbeats;
 mod home;
 mod hub;

@@ -16,6 +16,8 @@ pub(crate) struct NodeSettings {
     pub(crate) hostname: HostName,
     /// The UDP port of the tunnels, where the node has one of its own.
     pub(crate) udp_port: Option<u16>,
+    /// The UDP port of NAT discovery, where the node has one of its own.
+    pub(crate) nat_discovery_port: Option<u16>,
     /// How the public address is found, where the node says so.
     pub(crate) public_ip: Option<String>,
     /// What could not be used.
@@ -50,8 +52,11 @@ impl NodeSettings {
                 self.public_ip = Some(value.to_owned());
                 None
             }
-            // Meant for NAT discovery and for IPsec, which vxlan cables have not; a mistake in them shows all the same.
-            keys::NODE_NATT_DISCOVERY_PORT => parse_port(value).is_none().then_some("a port from 1 to 65535"),
+            keys::NODE_NATT_DISCOVERY_PORT => {
+                self.nat_discovery_port = parse_port(value);
+                self.nat_discovery_port.is_none().then_some("a port from 1 to 65535")
+            }
+            // Meant for IPsec, which these cables have not; a mistake in it shows all the same.
             keys::NODE_PREFERRED_SERVER => parse_bool(value).is_none().then_some("true or false"),
             _ => Some("a setting that this version knows"),
         };

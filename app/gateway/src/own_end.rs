@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use subm_api::endpoint::AddressField;
-use subm_api::{EndpointSpec, names};
+use subm_api::{EndpointSpec, backend_config, names};
 use subm_cable::{Local, driver};
 use subm_plan::HostFacts;
 use subm_sync::Takeover;
@@ -32,6 +32,11 @@ pub(crate) fn local(config: &Config, node: &NodeSettings, uplink: PerFamily<IpAd
     }
 }
 
+/// Where we answer to NAT discovery.
+pub(crate) fn nat_discovery_port(node: &NodeSettings) -> u16 {
+    node.nat_discovery_port.unwrap_or(backend_config::DEFAULT_NATT_DISCOVERY_PORT)
+}
+
 /// The name of our end; it needs an address.
 pub(crate) fn cable_name(local: &Local) -> Option<CableName> {
     let (_, private) = local.private_ips.iter().next()?;
@@ -52,8 +57,6 @@ pub(crate) fn spec(
         return Planned::default();
     }
     let mut problems = Vec::new();
-    // COMPAT: without `natt-discovery-port` peers connect at once; with it they would wait a minute for answers that
-    // this version does not give.
     let mut spec = EndpointSpec {
         cluster_id: config.cluster.to_string(),
         cable_name: name.0,
@@ -64,6 +67,8 @@ pub(crate) fn spec(
         backend_config: cable.advertise(local),
         ..EndpointSpec::default()
     };
+    let port = nat_discovery_port(node).to_string();
+    spec.backend_config.insert(backend_config::NATT_DISCOVERY_PORT.to_owned(), port);
     for (_, address) in local.private_ips.iter() {
         spec.set_address(AddressField::Private, *address);
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use subm_api::{Claims, ClusterSpec, EndpointSpec};
-use subm_cable::{CablePlan, Claim, GatewayView, Local, WireguardKeys};
+use subm_cable::{CablePlan, Claim, GatewayView, Local, Way, WireguardKeys};
 use subm_plan::{HostFacts, NodePlan};
 use subm_sync::{Publication, Published, PublishedEndpoint, Snapshot, Takeover};
-use subm_types::{ClusterId, ClusterUid, Endpoint, HostName, PerFamily, Planned, Problem};
+use subm_types::{CableId, ClusterId, ClusterUid, Endpoint, HostName, PerFamily, Planned, Problem};
 
 use crate::node::NodeSettings;
 use crate::own_end;
@@ -46,6 +46,10 @@ pub(crate) struct View {
     pub(crate) wireguard: Option<WireguardKeys>,
     /// What the kernel lacks.
     pub(crate) missing: Vec<Problem>,
+    /// How others are reached, as far as it was found out.
+    pub(crate) ways: BTreeMap<CableId, Way>,
+    /// What keeps that from being found out.
+    pub(crate) discovery: Vec<Problem>,
     /// The addresses of the uplink when they were last known: a default route that is away for a moment must not
     /// take the gateway's name away.
     uplink: PerFamily<std::net::IpAddr>,
@@ -109,6 +113,8 @@ impl View {
             leadership: Leadership::default(),
             wireguard: None,
             missing: Vec::new(),
+            ways: BTreeMap::new(),
+            discovery: Vec::new(),
             uplink: PerFamily::default(),
         }
     }
@@ -123,7 +129,7 @@ impl View {
 
     /// What follows from all that. A pure function: the same view gives the same outcome, whatever came first.
     pub(crate) fn outcome(&self) -> Outcome {
-        let mut problems: Vec<Problem> = self.missing.clone();
+        let mut problems: Vec<Problem> = self.missing.iter().chain(&self.discovery).cloned().collect();
         let mut out = Outcome {
             cables: Cables::Hold,
             publication: Publication::Hold,
@@ -201,6 +207,7 @@ impl View {
                     endpoints: checked.endpoints.clone(),
                     claims: checked.claims.clone(),
                     facts: facts.clone(),
+                    ways: self.ways.clone(),
                 };
                 let planned = subm_cable::plan(&view);
                 Planned {

@@ -148,6 +148,7 @@ fn the_active_gateway_publishes_its_end_and_keeps_cables() {
   "nat_enabled": false,
   "backend": "vxlan",
   "backend_config": {
+    "natt-discovery-port": "4490",
     "udp-port": "4500"
   }
 }

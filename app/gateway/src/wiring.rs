@@ -13,6 +13,7 @@ use subm_kube::{Access, Connection, News, Objects, Watch, Writer};
 use subm_plan::Evidence;
 use subm_probe::{Pace, Target};
 use subm_runtime::icmp::Prober;
+use subm_runtime::nat_discovery::Discoverer;
 use subm_runtime::{Admin, Converger, Mode, Readiness, Shutdown, Starting, Task};
 use subm_sync::Publication;
 use subm_types::{CableId, HostName, Problem};
@@ -25,8 +26,8 @@ use crate::input::Input;
 use crate::metrics::Iterations;
 use crate::publish::{Feeds, Known, Publisher};
 use crate::settings::{Config, Task as Job};
-use crate::view::{Cables, Leadership, View};
-use crate::{home, hub, kernel, metrics, wireguard_keys};
+use crate::view::{Cables, Leadership, Outcome, View};
+use crate::{discovery, home, hub, kernel, metrics, own_end, wireguard_keys};
 
 /// How many inputs may wait; a watch that is faster waits itself.
 const INPUTS: usize = 256;
@@ -65,7 +66,7 @@ fn parts(
     (converger, evidence): (&Converger, watch::Receiver<Evidence>),
     inputs: &mpsc::Sender<Input>,
 ) -> (Planner, Vec<Task>) {
-    let prober = Prober::start();
+    let (prober, discoverer) = (Prober::start(), Discoverer::start());
     let readiness = Readiness::default();
     let (known_sender, known) = watch::channel(None);
     let (gateways_sender, gateways) = watch::channel(Objects::default());
@@ -90,6 +91,8 @@ fn parts(
         Task::spawn("facts", home::facts(converger.clone(), inputs.clone())),
         Task::spawn("node", home::node(home(), inputs.clone())),
         Task::spawn("keys", wireguard_keys::follow(home(), to_loop())),
+        Task::spawn("ways", discovery::follow(discoverer.ways(), inputs.clone())),
+        Task::spawn("doubts", discovery::doubt(prober.probes(), discoverer.doubts())),
         Task::spawn("latency", metrics::time_plans(generation, feeds.report, latency)),
         admin,
     ];
@@ -108,6 +111,7 @@ fn parts(
         starting: Some(readiness.wait_for("the first plan")),
         converger: converger.clone(),
         prober,
+        discoverer,
         generations,
         known: known_sender,
         publication,
@@ -147,6 +151,7 @@ struct Planner {
     starting: Option<Starting>,
     converger: Converger,
     prober: Prober<CableId>,
+    discoverer: Discoverer,
     generations: watch::Sender<u64>,
     known: watch::Sender<Option<Arc<Known>>>,
     publication: watch::Sender<Publication>,
@@ -162,6 +167,7 @@ impl Planner {
         if let Some(plan) = outcome.node_plan() {
             set(&self.generations, self.converger.set_plan(plan));
         }
+        self.discover(view, &outcome);
         match &outcome.cables {
             Cables::Keep(plan) => {
                 self.prober.set_targets(targets(&plan.tunnels, &view.config));
@@ -182,6 +188,18 @@ impl Planner {
         }
         let established = self.established.clone();
         self.known.send_replace(Some(Arc::new(Known { view: view.clone(), outcome, established })));
+    }
+
+    /// A gateway that stands by answers too: others ask it before they know which one is active.
+    fn discover(&self, view: &View, outcome: &Outcome) {
+        let Some(node) = view.node.as_ref().filter(|_| view.config.task == Job::Run) else { return };
+        let local = view.local(node);
+        self.discoverer.set_local(discovery::local_end(&local, own_end::nat_discovery_port(node)));
+        match &outcome.cables {
+            Cables::Keep(plan) => self.discoverer.set_remotes(discovery::remote_ends(&local, &plan.tunnels)),
+            Cables::HandOver => self.discoverer.set_remotes(BTreeMap::new()),
+            Cables::Hold => {}
+        }
     }
 
     fn establish(&mut self, tunnels: &BTreeMap<CableId, Tunnel>) {

@@ -141,6 +141,8 @@ fn gateway(cluster: &Cluster) -> Option<IpAddr> {
 
 /// The port of cables, on gateways and on NATs that forward it.
 pub(crate) const CABLE_PORT: u16 = 4500;
+/// The port of NAT discovery, likewise.
+const DISCOVERY_PORT: u16 = 4490;
 
 async fn translate(host: &Host, kind: NatBox, inside: Option<IpAddr>) -> Result<(), LabError> {
     let port = match kind {
@@ -150,7 +152,10 @@ async fn translate(host: &Host, kind: NatBox, inside: Option<IpAddr>) -> Result<
     host.masquerade(OUTSIDE, port).await?;
     match (kind, inside) {
         (NatBox::Forward, Some(inside)) => {
-            host.forward_port(OUTSIDE, (Transport::Udp, CABLE_PORT), (inside, CABLE_PORT).into()).await
+            for port in [CABLE_PORT, DISCOVERY_PORT] {
+                host.forward_port(OUTSIDE, (Transport::Udp, port), (inside, port).into()).await?;
+            }
+            Ok(())
         }
         (NatBox::Forward | NatBox::Masquerade | NatBox::MasqueradeRandom, _) => Ok(()),
     }

@@ -235,7 +235,8 @@ impl TryFrom<&Endpoint> for subm_types::Endpoint {
                 private_ips,
                 public_ips,
                 health_check_ips,
-                nat_enabled: spec.nat_enabled,
+                // What is behind a load balancer is reached by that.
+                nat_enabled: spec.nat_enabled || spec.behind_load_balancer(),
                 backend,
                 udp_port,
                 nat_discovery_port: nat_discovery_port.flatten(),

@@ -12,6 +12,7 @@ mod status;
 mod tunnel;
 mod view;
 mod vxlan;
+mod way;
 mod wireguard;
 
 pub use accept::{Accepted, accept};
@@ -21,4 +22,5 @@ pub use subm_peers::Claim;
 pub use tunnel::{CablePlan, ProbeAddresses, Tunnel};
 pub use view::{GatewayView, Local};
 pub use vxlan::VxlanCable;
+pub use way::Way;
 pub use wireguard::{WireguardCable, WireguardKeys};

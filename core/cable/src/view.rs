@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use subm_peers::Claim;
 use subm_plan::HostFacts;
-use subm_types::{Backend, CidrSet, ClusterId, ClusterUid, Endpoint, PerFamily};
+use subm_types::{Backend, CableId, CidrSet, ClusterId, ClusterUid, Endpoint, PerFamily};
 
-use crate::WireguardKeys;
+use crate::{Way, WireguardKeys};
 
 /// This cluster's own end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,4 +41,6 @@ pub struct GatewayView {
     pub claims: BTreeMap<ClusterId, Claim>,
     /// The host's network.
     pub facts: HostFacts,
+    /// How others are reached, as far as NAT discovery found out. The family is that of the outer packets.
+    pub ways: BTreeMap<CableId, Way>,
 }

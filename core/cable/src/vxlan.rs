@@ -13,7 +13,7 @@ use subm_types::{Backend, CableId, CableVtep, Endpoint, Family, IfName, MacAddre
 
 use crate::families::{name, shared, without_uplink};
 use crate::status::unprobed;
-use crate::{Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, Status, Tunnel};
+use crate::{Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, Status, Tunnel, Way};
 
 /// COMPAT: the VXLAN network identifier of cables.
 const VNI: u32 = 1000;
@@ -208,8 +208,7 @@ fn tunnel(
         what,
         remedy: remedy.to_owned(),
     };
-    let (Some(private), Some(using_ip)) = (endpoint.private_ips.get(family), endpoint.reachable_ip(family))
-    else {
+    let (Some(private), Some(way)) = (endpoint.private_ips.get(family), view.way_to(endpoint, family)) else {
         let what = format!("it has no {} address", name(family));
         return Err(refuse("MissingIP", what, "give that gateway node one"));
     };
@@ -225,7 +224,8 @@ fn tunnel(
     taken.insert(vtep, format!("cluster {}", endpoint.cluster));
     let from = plugin_address(view, family);
     let probe = endpoint.health_check_ips.get(family).map(|to| ProbeAddresses { to: *to, from });
-    let (networks, using_nat) = (endpoint.subnet_set().of(family), using_ip != *private);
+    let networks = endpoint.subnet_set().of(family);
+    let Way { address: using_ip, nat: using_nat } = way;
     Ok(Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer: None })
 }
 

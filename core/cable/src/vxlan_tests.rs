@@ -46,6 +46,7 @@ fn east() -> GatewayView {
             preferred_source: ips("172.18.0.2"),
             ipv6_forwarding: Some(0),
         },
+        ways: BTreeMap::new(),
     }
 }
 
@@ -183,6 +184,32 @@ fn a_gateway_that_says_it_is_at_an_address_of_another_cluster_takes_nothing_from
     let stray = endpoint("north", "10.2.0.1", "10.3.0.0/16");
     let value = plan(&GatewayView { endpoints: vec![west, stray], ..east() }).value.unwrap();
     assert_eq!(value.node.rules.len(), 0, "{}", value.node);
+}
+
+#[test]
+fn what_nat_discovery_found_is_used_instead_of_what_the_endpoint_says() {
+    let west = endpoint("west", "172.18.0.3", "10.2.0.0/16");
+    let (cluster, path) = (west.cluster.clone(), west.cable_name.clone());
+    let way = |family, address: &str| {
+        let id = CableId { cluster: cluster.clone(), family, path: path.clone() };
+        BTreeMap::from([(id, Way { address: address.parse().unwrap(), nat: true })])
+    };
+    let planned = |ways| {
+        let plan = plan(&GatewayView { endpoints: vec![west.clone()], ways, ..east() }).value.unwrap();
+        let tunnel = plan.tunnels.values().next().unwrap().clone();
+        let sent_to: Vec<IpAddr> = plan.node.fdb.iter().map(|entry| entry.dst).collect();
+        (tunnel.using_ip.to_string(), tunnel.using_nat, sent_to)
+    };
+    let there = |address: &str| vec![address.parse::<IpAddr>().unwrap()];
+    assert_eq!(
+        planned(way(Family::V4, "203.0.113.9")),
+        ("203.0.113.9".to_owned(), true, there("203.0.113.9"))
+    );
+    assert_eq!(
+        planned(way(Family::V6, "2001:db8::9")),
+        ("172.18.0.3".to_owned(), false, there("172.18.0.3")),
+        "found in another family"
+    );
 }
 
 #[test]

@@ -14,7 +14,9 @@ use subm_types::{
 
 use crate::status::unprobed;
 use crate::vxlan::outside_rules;
-use crate::{Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, State, Status, Tunnel};
+use crate::{
+    Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, State, Status, Tunnel, Way,
+};
 
 /// COMPAT: seconds of silence after which something is sent.
 const KEEPALIVE: u16 = 10;
@@ -176,9 +178,9 @@ fn tunnel(
     const KEY: &str = "spec.backend_config.publicKey";
     let outer = Family::ALL.into_iter().find_map(|family| {
         view.local.private_ips.get(family)?;
-        Some((endpoint.private_ips.get(family).copied(), endpoint.reachable_ip(family)?))
+        view.way_to(endpoint, family)
     });
-    let Some((private, using_ip)) = outer else {
+    let Some(Way { address: using_ip, nat: using_nat }) = outer else {
         let what = "it has no address of a family in which this gateway node has one".to_owned();
         let remedy = "give both gateway nodes an address of the same family";
         return Err(refuse(endpoint, "NoCommonFamily", "spec.privateIPs", (what, remedy)));
@@ -200,7 +202,6 @@ fn tunnel(
     }
     taken.insert(key, format!("cluster {}", endpoint.cluster));
     let (probe, peer) = (probe(endpoint, view), Some(key));
-    let using_nat = private != Some(using_ip);
     Ok(Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer })
 }
 

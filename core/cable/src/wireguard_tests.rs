@@ -56,6 +56,7 @@ fn gateway(uplink: &str, cni: &str, networks: &str) -> GatewayView {
             tun: true,
             ..HostFacts::default()
         },
+        ways: BTreeMap::new(),
     }
 }
 

@@ -1,5 +1,5 @@
 //! What every daemon stands on: the one reconcile loop, the thread that converges the kernel, tasks, shutdown,
-//! telemetry, metrics, the admin endpoints and the ICMP socket of the probes.
+//! telemetry, metrics, the admin endpoints, the ICMP socket of the probes and the UDP sockets of NAT discovery.
 //!
 //! It decides nothing: views and plans are the application's, differences and probes are the core's. It never
 //! undoes what a plan put into the kernel: a daemon that ends leaves everything as it is.
@@ -10,6 +10,7 @@ pub mod clock;
 pub mod converger;
 pub mod icmp;
 pub mod metrics;
+pub mod nat_discovery;
 pub mod readiness;
 pub mod shutdown;
 pub mod task;

@@ -148,6 +148,7 @@ fn gateway() -> Result<GatewayView> {
         claims: endpoints.iter().map(claim).collect(),
         endpoints,
         facts,
+        ways: BTreeMap::new(),
     })
 }
 

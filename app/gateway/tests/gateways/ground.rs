@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use subm_apiserver::{ApiServer, Authority, Credential, kubeconfig};
 use subm_kernel::Kernel;
 use subm_kube::HubSettings;
-use subm_lab::{Host, LabError, Veth, traffic};
+use subm_lab::{Host, LabError, SourcePort, Transport, Veth, traffic};
 use subm_plan::numbers::{RULE_REMOTE, TABLE_REMOTE};
 use subm_plan::{NodePlan, Rule, RuleSelector, Scope, World as _, diff};
 use subm_probe::LeaseTiming;
@@ -23,6 +23,9 @@ use submariner_gateway::settings::{HealthCheck, Task};
 const BROKER: &str = "submariner-k8s-broker";
 const HOME: &str = "submariner-operator";
 const UNDERLAY: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
+/// The inner side of a NAT, and the gateway behind it.
+const LAN: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
+const HIDDEN: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 const UNDERLAY6: Ipv6Addr = Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, 0, 1);
 /// Longer than anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -53,6 +56,15 @@ struct Member {
     cluster: &'static str,
     number: u8,
     families: &'static [Family],
+    behind: Behind,
+}
+
+/// What is between a gateway and the underlay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Behind {
+    Nothing,
+    /// A NAT that leads the ports of cables and of NAT discovery to the gateway.
+    PortForward,
 }
 
 impl Member {
@@ -147,20 +159,32 @@ impl Ground {
 
     /// A gateway of a cluster whose pods have these families.
     pub(crate) fn gateway_of(&self, cluster: &'static str, families: &'static [Family]) -> Gateway {
-        let member = Member { home: cluster, cluster, number: 1, families };
+        let member = Member { home: cluster, cluster, number: 1, families, behind: Behind::Nothing };
         self.prepare(member, &json!({}), |_| {})
     }
 
     /// A gateway that listens on a port of its own.
     pub(crate) fn gateway_on_port(&self, cluster: &'static str, port: u16) -> Gateway {
         let annotations = json!({"gateway.submariner.io/udp-port": port.to_string()});
-        let member = Member { home: cluster, cluster, number: 1, families: &[Family::V4] };
+        let member =
+            Member { home: cluster, cluster, number: 1, families: &[Family::V4], behind: Behind::Nothing };
         self.prepare(member, &annotations, |_| {})
+    }
+
+    /// A gateway behind a port forward that says where it is seen from outside, and not that there is a NAT.
+    pub(crate) fn gateway_behind_a_port_forward(&self, cluster: &'static str) -> Gateway {
+        let behind = Behind::PortForward;
+        let member = Member { home: cluster, cluster, number: 1, families: &[Family::V4], behind };
+        let mut gateway = self.wired(member, &json!({}), |_| {});
+        gateway.config.public_ip = format!("ipv4:{}", underlay_address(cluster, 1));
+        gateway.start();
+        gateway
     }
 
     /// A gateway that only says what it would do, on this port.
     pub(crate) fn gateway_that_only_looks(&self, cluster: &'static str, port: u16) -> Gateway {
-        let member = Member { home: cluster, cluster, number: 1, families: &[Family::V4] };
+        let member =
+            Member { home: cluster, cluster, number: 1, families: &[Family::V4], behind: Behind::Nothing };
         let mut gateway = self.wired(member, &json!({}), |_| {});
         (gateway.config.task, gateway.config.metrics_port) = (Task::DryRun, port);
         gateway.start();
@@ -253,7 +277,11 @@ impl Ground {
         number: u8,
         adjust: impl FnOnce(&mut HubSettings),
     ) -> Gateway {
-        self.prepare(Member { home, cluster, number, families: &[Family::V4] }, &json!({}), adjust)
+        self.prepare(
+            Member { home, cluster, number, families: &[Family::V4], behind: Behind::Nothing },
+            &json!({}),
+            adjust,
+        )
     }
 
     fn prepare(&self, member: Member, annotations: &Value, adjust: impl FnOnce(&mut HubSettings)) -> Gateway {
@@ -288,15 +316,12 @@ impl Ground {
     }
 
     async fn wire(&self, member: Member) -> Host {
-        let name = &member.node();
-        let host = Host::create(name).await.unwrap();
-        let port = format!("p-{name}");
-        Veth { here: (&host, "eth0"), there: (&self.underlay, &port), mtu: 1500 }.lay().await.unwrap();
-        self.underlay.attach(&port, "br0").await.unwrap();
+        let host = Host::create(&member.node()).await.unwrap();
+        match member.behind {
+            Behind::Nothing => self.plug_in(&host, member).await,
+            Behind::PortForward => self.hide(&host, member).await,
+        }
         host.add_bridge("cni0", 1500).await.unwrap();
-        let outside = underlay_address(member.cluster, member.number);
-        host.add_address("eth0", format!("{outside}/24").parse().unwrap()).await.unwrap();
-        host.add_route("0.0.0.0/0".parse().unwrap(), UNDERLAY).await.unwrap();
         if member.families.contains(&Family::V6) {
             let outside = underlay_address6(member.cluster, member.number);
             host.add_address("eth0", format!("{outside}/64").parse().unwrap()).await.unwrap();
@@ -309,6 +334,33 @@ impl Ground {
         }
         host.enter(|| lead_to_remote_clusters(member.families)).unwrap();
         host
+    }
+}
+
+impl Ground {
+    /// Connects a host to the underlay under the address of a member.
+    async fn plug_in(&self, host: &Host, member: Member) {
+        let port = format!("p-{}", member.node());
+        Veth { here: (host, "eth0"), there: (&self.underlay, &port), mtu: 1500 }.lay().await.unwrap();
+        self.underlay.attach(&port, "br0").await.unwrap();
+        let outside = underlay_address(member.cluster, member.number);
+        host.add_address("eth0", format!("{outside}/24").parse().unwrap()).await.unwrap();
+        host.add_route("0.0.0.0/0".parse().unwrap(), UNDERLAY).await.unwrap();
+    }
+
+    /// Puts a NAT between a host and the underlay, which has the member's address.
+    async fn hide(&self, host: &Host, member: Member) {
+        let nat = Host::create(&format!("nat-{}", member.cluster)).await.unwrap();
+        self.plug_in(&nat, member).await;
+        Veth { here: (host, "eth0"), there: (&nat, "lan0"), mtu: 1500 }.lay().await.unwrap();
+        nat.add_address("lan0", format!("{LAN}/24").parse().unwrap()).await.unwrap();
+        host.add_address("eth0", format!("{HIDDEN}/24").parse().unwrap()).await.unwrap();
+        host.add_route("0.0.0.0/0".parse().unwrap(), LAN).await.unwrap();
+        nat.forward_packets().unwrap();
+        nat.masquerade("eth0", SourcePort::Kept).await.unwrap();
+        for port in [4490, 4500] {
+            nat.forward_port("eth0", (Transport::Udp, port), (HIDDEN, port).into()).await.unwrap();
+        }
     }
 }
 

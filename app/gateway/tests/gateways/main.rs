@@ -7,7 +7,7 @@ mod ground;
 use std::time::{Duration, Instant};
 
 use ground::{Ground, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 use subm_apiserver::Link;
 use subm_types::Family;
 
@@ -201,6 +201,30 @@ fn a_restart_and_the_loss_of_both_apis_change_nothing_in_the_kernel() {
         let endpoint = ground.endpoint_on_hub("east", 1).unwrap();
         assert_eq!(epoch_of(&endpoint), Some("1"));
         east.ping(&west).unwrap();
+    });
+}
+
+#[test]
+fn a_gateway_behind_a_port_forward_is_found_by_its_public_address() {
+    Ground::run(|ground| {
+        let east = ground.gateway_behind_a_port_forward("east");
+        let west = ground.gateway("west", 1);
+        let seen_by = |cluster| {
+            let object = ground.gateway_object(cluster, 1)?;
+            let connection = object.pointer("/status/connections/0")?;
+            let text = |field: &str| connection.get(field).cloned().unwrap_or_default();
+            Some((text("usingIP"), text("usingNAT"), text("status")))
+        };
+        // Its Endpoint names a private address that leads nowhere, and does not speak of a NAT.
+        let found = (json!("172.31.0.11"), json!(true), json!("connected"));
+        eventually("west uses the public address", || seen_by("west").filter(|seen| *seen == found));
+        let found = (json!("172.31.0.21"), json!(true), json!("connected"));
+        eventually("east hears of the NAT", || seen_by("east").filter(|seen| *seen == found));
+        eventually("packets pass", || west.ping(&east).ok());
+        assert_eq!(
+            ground.endpoint_on_hub("west", 1).unwrap().pointer("/spec/backend_config/natt-discovery-port"),
+            Some(&json!("4490"))
+        );
     });
 }
 
