@@ -51,6 +51,7 @@ const CORE_USES: &[&str] = &[
     "jiff",
     "k8s-openapi",
     "kube-core",
+    "prost",
     "ring",
     "schemars",
     "serde",
