@@ -21,6 +21,8 @@ enum Daemon {
     Gateway(Box<submariner_gateway::Settings>),
     /// Routes and filters packets on every node
     RouteAgent(Box<submariner_route_agent::Arguments>),
+    /// The hub without a Kubernetes cluster
+    Broker(Box<submariner_broker::Arguments>),
 }
 
 /// `EX_USAGE` in `sysexits.h`.
@@ -37,12 +39,14 @@ fn main() -> ExitCode {
     let ended: anyhow::Result<()> = match program.daemon {
         Daemon::Gateway(settings) => submariner_gateway::run(&settings),
         Daemon::RouteAgent(arguments) => submariner_route_agent::run(*arguments),
+        Daemon::Broker(arguments) => submariner_broker::run(*arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!("{error:#}");
             let usage = error.is::<submariner_gateway::InvalidSettings>()
+                || error.is::<submariner_broker::InvalidSettings>()
                 || error.is::<submariner_route_agent::InvalidSettings>();
             if usage { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }

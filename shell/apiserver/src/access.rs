@@ -7,12 +7,13 @@ use sha2::{Digest, Sha256};
 use subm_types::ClusterId;
 use tokio_util::sync::CancellationToken;
 
-use crate::kinds::KindId;
-use crate::refusal::{Refusal, Subject};
+use crate::rbac::{MASTERS, PolicyRule, Rbac};
+use crate::refusal::{Denied, Refusal};
 
 mod admission;
 
 pub use admission::Admission;
+pub(crate) use admission::Review;
 
 /// What a request wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,9 +143,12 @@ impl Rule {
     }
 
     fn admits(&self, action: &Action<'_>) -> bool {
-        self.groups.admits(action.kind.group)
+        let verb = match &self.verbs {
+            Allowed::All => true,
+            Allowed::Only(verbs) => verbs.iter().any(|verb| verb.word() == action.verb),
+        };
+        verb && self.groups.admits(action.group)
             && self.resources.admits(action.resource().as_str())
-            && self.verbs.admits(&action.verb)
             && self.namespaces.admits(action.namespace)
             && self.names.admits(action.name)
     }
@@ -153,8 +157,9 @@ impl Rule {
 /// What a request wants to do to what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Action<'a> {
-    pub(crate) verb: Verb,
-    pub(crate) kind: KindId,
+    pub(crate) verb: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) plural: &'a str,
     pub(crate) subresource: &'a str,
     /// Empty over all namespaces and for cluster-scoped objects.
     pub(crate) namespace: &'a str,
@@ -165,42 +170,152 @@ pub(crate) struct Action<'a> {
 impl Action<'_> {
     fn resource(&self) -> String {
         if self.subresource.is_empty() {
-            self.kind.plural.to_owned()
+            self.plural.to_owned()
         } else {
-            format!("{}/{}", self.kind.plural, self.subresource)
+            format!("{}/{}", self.plural, self.subresource)
         }
     }
 }
 
 /// A user and what the user may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
-    /// The name in messages.
+    /// The name in messages and bindings.
     pub name: String,
-    /// What is allowed; the rest is not.
+    /// What tells two users of one name apart.
+    pub uid: String,
+    /// The groups in bindings.
+    pub groups: Vec<String>,
+    /// Whatever else the credential tells.
+    pub extra: BTreeMap<String, Vec<String>>,
+    /// What is allowed beside what roles allow.
     pub rules: Vec<Rule>,
     /// What written objects must be like.
     pub admission: Admission,
 }
 
-impl User {
-    pub(crate) fn authorise(&self, action: &Action<'_>) -> Result<(), Refusal> {
-        if self.rules.iter().any(|rule| rule.admits(action)) {
-            return Ok(());
+/// Who may do what at one moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Authoriser(Arc<Rbac>);
+
+impl Authoriser {
+    pub(crate) fn new(rbac: Arc<Rbac>) -> Self {
+        Self(rbac)
+    }
+
+    /// Why an action is allowed, if it is.
+    pub(crate) fn allows(&self, user: &User, action: &Action<'_>) -> Option<&str> {
+        if user.is_master() || user.rules.iter().any(|rule| rule.admits(action)) {
+            return Some("");
         }
-        let place = if action.namespace.is_empty() {
-            "at the cluster scope".to_owned()
-        } else {
-            format!("in the namespace {:?}", action.namespace)
+        self.0.allows(user, action)
+    }
+
+    pub(crate) fn authorise(&self, user: &User, action: &Action<'_>) -> Result<&str, Refusal> {
+        self.allows(user, action).ok_or_else(|| {
+            let place = if action.namespace.is_empty() {
+                "at the cluster scope".to_owned()
+            } else {
+                format!("in the namespace {:?}", action.namespace)
+            };
+            let why = format!(
+                "User {:?} cannot {} resource {:?} in API group {:?} {place}",
+                user.name,
+                action.verb,
+                action.resource(),
+                action.group
+            );
+            Refusal::Denied(Box::new(Denied {
+                group: action.group.to_owned(),
+                resource: action.plural.to_owned(),
+                name: action.name.to_owned(),
+                why,
+            }))
+        })
+    }
+
+    /// Why a path that names no object is allowed, if it is.
+    pub(crate) fn allows_path(&self, user: &User, verb: &str, path: &str) -> Option<&str> {
+        if user.is_master() { Some("") } else { self.0.allows_path(user, verb, path) }
+    }
+
+    pub(crate) fn authorise_path(&self, user: &User, verb: &str, path: &str) -> Result<&str, Refusal> {
+        self.allows_path(user, verb, path).ok_or_else(|| Refusal::DeniedPath {
+            user: user.name.clone(),
+            verb: verb.to_owned(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// What of these rules a user does not have.
+    pub(crate) fn lacking(&self, user: &User, namespace: &str, rules: &[PolicyRule]) -> Vec<PolicyRule> {
+        if user.is_master() {
+            return Vec::new();
+        }
+        let own = self.0.rules(user, namespace);
+        let parts = rules.iter().flat_map(PolicyRule::parts);
+        let lacks = |part: &PolicyRule| {
+            let granted = part.as_action(namespace);
+            !own.iter().any(|rule| rule.covers(part))
+                && !granted.is_some_and(|action| user.rules.iter().any(|rule| rule.admits(&action)))
         };
-        let why = format!(
-            "User {:?} cannot {} resource {:?} in API group {:?} {place}",
-            self.name,
-            action.verb.word(),
-            action.resource(),
-            action.kind.group
-        );
-        Err(Refusal::Forbidden(Subject::new(action.kind, action.name), why))
+        let mut lacking: Vec<PolicyRule> = Vec::new();
+        for part in parts.filter(lacks) {
+            match lacking.iter_mut().find(|known| known.is_about(&part)) {
+                Some(known) => known.verbs.extend(part.verbs),
+                None => lacking.push(part),
+            }
+        }
+        lacking
+    }
+
+    /// Every rule that a user has in a namespace, as in `SelfSubjectRulesReview`.
+    pub(crate) fn rules(&self, user: &User, namespace: &str) -> Vec<PolicyRule> {
+        let mut rules: Vec<_> = self.0.rules(user, namespace).into_iter().cloned().collect();
+        let granted = user.rules.iter().filter(|rule| rule.namespaces.admits(namespace));
+        rules.extend(granted.map(Rule::as_policy));
+        if user.is_master() {
+            rules.push(PolicyRule::everything());
+            rules.push(PolicyRule::every_path());
+        }
+        rules
+    }
+}
+
+impl Rule {
+    fn as_policy(&self) -> PolicyRule {
+        let texts = |allowed: &Allowed<String>| match allowed {
+            Allowed::All => vec!["*".to_owned()],
+            Allowed::Only(texts) => texts.clone(),
+        };
+        PolicyRule {
+            verbs: match &self.verbs {
+                Allowed::All => vec!["*".to_owned()],
+                Allowed::Only(verbs) => verbs.iter().map(|verb| verb.word().to_owned()).collect(),
+            },
+            groups: texts(&self.groups),
+            resources: texts(&self.resources),
+            names: match &self.names {
+                Allowed::All => Vec::new(),
+                Allowed::Only(names) => names.clone(),
+            },
+            urls: Vec::new(),
+        }
+    }
+}
+
+impl User {
+    /// Whoever is asked without credentials.
+    pub(crate) fn anonymous() -> Self {
+        Self {
+            name: "system:anonymous".to_owned(),
+            groups: vec!["system:unauthenticated".to_owned()],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn is_master(&self) -> bool {
+        self.groups.iter().any(|group| group == MASTERS)
     }
 }
 
@@ -220,12 +335,19 @@ impl std::fmt::Debug for Credential {
 impl Credential {
     /// May do everything.
     pub fn admin(token: &str) -> Self {
-        Self::with_rules(token, "system:admin", vec![Rule::everything()])
+        Self::in_groups(token, "system:admin", &[MASTERS])
+    }
+
+    /// A user of these groups, who may do what roles allow.
+    pub fn in_groups(token: &str, user: &str, groups: &[&str]) -> Self {
+        let mut credential = Self::with_rules(token, user, Vec::new());
+        credential.user.groups.splice(0..0, groups.iter().map(|&group| group.to_owned()));
+        credential
     }
 
     /// A user with rules of its own.
     pub fn with_rules(token: &str, user: &str, rules: Vec<Rule>) -> Self {
-        let user = User { name: user.to_owned(), rules, admission: Admission::Anything };
+        let user = User { name: user.to_owned(), groups: authenticated(), rules, ..User::default() };
         Self { token: token.to_owned(), user }
     }
 
@@ -238,11 +360,17 @@ impl Credential {
         ];
         let user = User {
             name: format!("cluster-{cluster}"),
+            groups: authenticated(),
             rules,
             admission: Admission::OwnCluster(cluster.clone()),
+            ..User::default()
         };
         Self { token: token.to_owned(), user }
     }
+}
+
+fn authenticated() -> Vec<String> {
+    vec!["system:authenticated".to_owned()]
 }
 
 /// A user who holds a valid token, until it is revoked.
@@ -282,70 +410,12 @@ impl Credentials {
         });
     }
 
-    pub(crate) fn holder(&self, authorization: Option<&str>) -> Result<Grant, Refusal> {
-        let (scheme, token) =
-            authorization.and_then(|text| text.split_once(' ')).ok_or(Refusal::Unauthorized)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Refusal::Unauthorized);
-        }
+    /// Who holds a token.
+    pub(crate) fn holder(&self, token: &str) -> Option<Grant> {
         let grants = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        grants.get(&digest(token.trim())).cloned().ok_or(Refusal::Unauthorized)
+        grants.get(&digest(token)).cloned()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn action<'a>(verb: Verb, resource: &str, namespace: &'a str, name: &'a str) -> Action<'a> {
-        let kind = KindId::named(resource).unwrap_or_else(|| crate::definitions::own("endpoints"));
-        Action { verb, kind, subresource: "", namespace, name }
-    }
-
-    #[test]
-    fn a_member_reads_endpoints_of_its_namespace_and_no_secret() {
-        let member = Credential::member("t", &"east".parse().unwrap(), "broker").user;
-        for verb in Verb::ALL {
-            assert!(member.authorise(&action(verb, "endpoints.submariner.io", "broker", "")).is_ok());
-            for (resource, namespace) in [
-                ("secrets", "broker"),
-                ("endpoints.submariner.io", ""),
-                ("endpoints.submariner.io", "other"),
-                ("nodes", ""),
-            ] {
-                let refusal = member.authorise(&action(verb, resource, namespace, "x")).unwrap_err();
-                assert_eq!(refusal.code(), 403);
-            }
-        }
-        let refusal = member.authorise(&action(Verb::Get, "secrets", "broker", "psk")).unwrap_err();
-        assert_eq!(
-            refusal.to_string(),
-            r#"secrets "psk" is forbidden: User "cluster-east" cannot get resource "secrets" in API group "" in the namespace "broker""#
-        );
-    }
-
-    #[test]
-    fn names_and_subresources_are_told_apart() {
-        let rules = vec![Rule::on("", &["nodes/status"]).named("n1").verbs(&[Verb::Patch])];
-        let user = Credential::with_rules("t", "kubelet", rules).user;
-        let mut asked = action(Verb::Patch, "nodes", "", "n1");
-        assert!(user.authorise(&asked).is_err());
-        asked.subresource = "status";
-        assert!(user.authorise(&asked).is_ok());
-        asked.name = "n2";
-        assert!(user.authorise(&asked).is_err());
-    }
-
-    #[test]
-    fn revoked_and_unknown_tokens_are_unauthorised() {
-        let credentials = Credentials::default();
-        credentials.grant(Credential::admin("secret"));
-        let grant = credentials.holder(Some("Bearer secret")).unwrap();
-        for wrong in [None, Some("Bearer other"), Some("Basic secret"), Some("secret")] {
-            assert_eq!(credentials.holder(wrong).unwrap_err(), Refusal::Unauthorized);
-        }
-        credentials.revoke("system:admin");
-        assert!(grant.revoked.is_cancelled());
-        assert!(credentials.holder(Some("Bearer secret")).is_err());
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::kinds::{KindId, Kinds};
+use crate::reviews;
 
 /// The answer to a discovery path, if it is one.
 pub(crate) fn answer(path: &str, kinds: &Kinds) -> Option<Value> {
@@ -43,6 +44,9 @@ fn groups(kinds: &Kinds) -> BTreeMap<&'static str, Vec<&'static str>> {
         if !versions.contains(&kind.version) {
             versions.push(kind.version);
         }
+    }
+    for group in reviews::groups() {
+        groups.entry(group).or_default().push("v1");
     }
     for versions in groups.values_mut() {
         versions.sort_by_key(|version| Reverse(priority(version)));
@@ -104,8 +108,12 @@ fn group(name: &str, versions: &[&str]) -> Value {
 fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
     let kinds: Vec<_> =
         kinds.visible().filter(|kind| kind.group == group && kind.version == version).collect();
-    let api_version = kinds.first()?.api_version();
-    let resources: Vec<_> = kinds.into_iter().flat_map(resource).collect();
+    let questions = if version == "v1" { reviews::resources(group) } else { Vec::new() };
+    if kinds.is_empty() && questions.is_empty() {
+        return None;
+    }
+    let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let resources: Vec<_> = kinds.into_iter().flat_map(resource).chain(questions).collect();
     Some(json!({
         "kind": "APIResourceList",
         "apiVersion": "v1",

@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use k8s_openapi::api::{
     coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery, events::v1 as events,
+    rbac::v1 as rbac,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use serde_json::Value;
@@ -134,6 +135,9 @@ const EVENT_COLUMNS: &[Column] = &[
     path("Message", "message"),
     age(),
 ];
+
+/// A kind of role-based access control.
+const RBAC: Kind = Kind { group: "rbac.authorization.k8s.io", blank: &["metadata"], ..PLAIN };
 
 static KINDS: &[Kind] = &[
     Kind {
@@ -299,6 +303,36 @@ static KINDS: &[Kind] = &[
         plural: "leases",
         columns: &[path("Holder", "spec.holderIdentity"), age()],
         ..PLAIN
+    },
+    Kind {
+        name: "Role",
+        origin: builtin::of::<rbac::Role>(),
+        plural: "roles",
+        columns: &[path("Created At", "metadata.creationTimestamp")],
+        ..RBAC
+    },
+    Kind {
+        name: "RoleBinding",
+        origin: builtin::of::<rbac::RoleBinding>(),
+        plural: "rolebindings",
+        columns: &[with("Role", columns::binding_role), age()],
+        ..RBAC
+    },
+    Kind {
+        name: "ClusterRole",
+        origin: builtin::of::<rbac::ClusterRole>(),
+        plural: "clusterroles",
+        scope: Scope::Cluster,
+        columns: &[path("Created At", "metadata.creationTimestamp")],
+        ..RBAC
+    },
+    Kind {
+        name: "ClusterRoleBinding",
+        origin: builtin::of::<rbac::ClusterRoleBinding>(),
+        plural: "clusterrolebindings",
+        scope: Scope::Cluster,
+        columns: &[with("Role", columns::binding_role), age()],
+        ..RBAC
     },
 ];
 

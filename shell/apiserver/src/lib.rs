@@ -9,11 +9,14 @@
 
 mod access;
 mod apply;
+mod audit;
 mod backup;
 mod definitions;
 mod discovery;
+mod fairness;
 mod faults;
 mod fields;
+mod identity;
 mod jsonpath;
 mod kinds;
 mod kubeconfig;
@@ -21,9 +24,12 @@ mod managers;
 mod metadata;
 mod openapi;
 mod patch;
+mod rbac;
+mod reactions;
 mod refusal;
 mod request;
 mod respond;
+mod reviews;
 mod scale;
 mod schema;
 mod selector;
@@ -39,16 +45,25 @@ mod watch;
 
 pub use access::{Admission, Allowed, Credential, Credentials, Rule, User, Verb};
 pub use apply::Force;
+pub use audit::AuditLog;
 pub use backup::{Backup, BackupError, Contents};
+pub use fairness::Share;
 pub use faults::{Faults, Link};
+pub use identity::TokenKey;
 pub use kinds::{Kind, KindId, Kinds, ResourceKey, Scope, StatusField};
 pub use kubeconfig::kubeconfig;
 pub use patch::{Part, Patch};
-pub use refusal::{Refusal, Stale, Subject};
+pub use refusal::{Denied, Refusal, Stale, Subject};
 pub use schema::Cause;
 pub use selector::Selector;
 pub use serve::{Service, Unreachable};
-pub use server::{ApiServer, Builder, NotServed, Objects, OpenError};
+pub use server::{ApiServer, Builder, NotServed, Objects, OpenError, Statistics};
 pub use storage::{Damage, Storage, StorageError};
 pub use store::{Change, Deletion, Effect, Event, Object, Place, Preconditions, Store, Writer};
-pub use tls::{Authority, ServerTls, TlsError};
+pub use tls::{Authority, Certified, ServerTls, TlsError};
+
+/// Text as Kubernetes writes bytes.
+fn base64_of(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

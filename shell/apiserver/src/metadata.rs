@@ -98,7 +98,10 @@ fn causes(kind: KindId, metadata: &Map<String, Value>) -> Vec<Cause> {
     };
     let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
     let longest = if ["namespaces", "services"].contains(&kind.plural) { 63 } else { 253 };
-    if !is_name(name, longest) {
+    // COMPAT: names of roles and bindings, such as system:basic-user, are free but for what a path cannot hold.
+    let free = kind.group == "rbac.authorization.k8s.io";
+    let fits_path = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%']);
+    if !(is_name(name, longest) || free && fits_path) {
         let message = format!(
             "{name:?}: a lowercase RFC 1123 name must consist of at most {longest} lower case alphanumeric characters, '-' or '.', \
              and must start and end with an alphanumeric character"

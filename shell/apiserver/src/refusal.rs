@@ -56,6 +56,32 @@ pub enum Refusal {
     /// The user may not do this.
     #[error("{0} is forbidden: {1}")]
     Forbidden(Subject, String),
+    /// The user may not do this, as the rules of access say.
+    #[error("{0}")]
+    Denied(Box<Denied>),
+    /// The user may not ask for a path that names no object.
+    #[error("forbidden: User {user:?} cannot {verb} path {path:?}")]
+    DeniedPath {
+        /// The user's name.
+        user: String,
+        /// The method in lower case.
+        verb: String,
+        /// The path.
+        path: String,
+    },
+    /// No such object of a resource that the request only names.
+    #[error("{} {name:?} not found", full_resource(group, resource))]
+    NoSuch {
+        /// The API group.
+        group: String,
+        /// The resource in the plural.
+        resource: String,
+        /// The object's name.
+        name: String,
+    },
+    /// The user asks for more than a fair share.
+    #[error("Too many requests, please try again later.")]
+    TooManyRequests,
     /// The resource version is older than the history that is kept.
     #[error("too old resource version: {asked} ({oldest})")]
     Expired {
@@ -96,6 +122,45 @@ pub enum Refusal {
     /// The disk failed under the write.
     #[error("Internal error occurred: the object could not be stored; the server's log tells why")]
     NotStored,
+}
+
+/// What somebody may not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// The API group.
+    pub group: String,
+    /// The resource in the plural.
+    pub resource: String,
+    /// The object's name, empty for a collection.
+    pub name: String,
+    /// The reason.
+    pub why: String,
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let resource = full_resource(&self.group, &self.resource);
+        if self.name.is_empty() {
+            write!(f, "{resource} is forbidden: {}", self.why)
+        } else {
+            write!(f, "{resource} {:?} is forbidden: {}", self.name, self.why)
+        }
+    }
+}
+
+fn full_resource(group: &str, resource: &str) -> String {
+    if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
+}
+
+/// COMPAT: in `details` what is empty is left out.
+fn named_details(name: &str, group: &str, kind: &str) -> Value {
+    let mut details = json!({});
+    for (field, text) in [("name", name), ("group", group), ("kind", kind)] {
+        if !text.is_empty() {
+            details[field] = json!(text);
+        }
+    }
+    details
 }
 
 /// What made a write stale.
@@ -157,12 +222,13 @@ impl Refusal {
     /// The HTTP status code.
     pub fn code(&self) -> u16 {
         match self {
-            Self::UnknownResource | Self::NotFound(_) => 404,
+            Self::UnknownResource | Self::NotFound(_) | Self::NoSuch { .. } => 404,
             Self::AlreadyExists(_) | Self::Conflict(..) | Self::ApplyConflict(..) => 409,
             Self::Invalid(..) => 422,
             Self::BadRequest(_) => 400,
             Self::Unauthorized => 401,
-            Self::Forbidden(..) => 403,
+            Self::Forbidden(..) | Self::Denied(_) | Self::DeniedPath { .. } => 403,
+            Self::TooManyRequests => 429,
             Self::Expired { .. } => 410,
             Self::TooLargeVersion { .. } => 504,
             Self::MethodNotAllowed | Self::Terminating => 405,
@@ -177,13 +243,14 @@ impl Refusal {
     /// The machine-readable reason.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::UnknownResource | Self::NotFound(_) => "NotFound",
+            Self::UnknownResource | Self::NotFound(_) | Self::NoSuch { .. } => "NotFound",
             Self::AlreadyExists(_) => "AlreadyExists",
             Self::Conflict(..) | Self::ApplyConflict(..) => "Conflict",
             Self::Invalid(..) => "Invalid",
             Self::BadRequest(_) => "BadRequest",
             Self::Unauthorized => "Unauthorized",
-            Self::Forbidden(..) => "Forbidden",
+            Self::Forbidden(..) | Self::Denied(_) | Self::DeniedPath { .. } => "Forbidden",
+            Self::TooManyRequests => "TooManyRequests",
             Self::Expired { .. } => "Expired",
             Self::TooLargeVersion { .. } => "Timeout",
             Self::MethodNotAllowed | Self::Terminating => "MethodNotAllowed",
@@ -216,7 +283,12 @@ impl Refusal {
                     json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
                 return Some(json!({"causes": [cause], "retryAfterSeconds": 1}));
             }
-            Self::Unavailable => return Some(json!({"retryAfterSeconds": 1})),
+            Self::Unavailable | Self::TooManyRequests => return Some(json!({"retryAfterSeconds": 1})),
+            Self::Denied(denied) => {
+                return Some(named_details(&denied.name, &denied.group, &denied.resource));
+            }
+            Self::DeniedPath { .. } => return Some(json!({})),
+            Self::NoSuch { group, resource, name } => return Some(named_details(name, group, resource)),
             Self::UnknownResource
             | Self::BadRequest(_)
             | Self::Unauthorized

@@ -103,8 +103,9 @@ impl Target {
             (None, Verb::Get | Verb::Create | Verb::Update | Verb::Patch | Verb::Delete) => "",
         };
         Action {
-            verb,
-            kind: self.kind,
+            verb: verb.word(),
+            group: self.kind.group,
+            plural: self.kind.plural,
             subresource: self.part.word(),
             // COMPAT: a Namespace lies in itself, so that whoever may act in it may be allowed to read it.
             namespace: match (&self.namespace, &self.name) {

@@ -10,13 +10,17 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::access::{Grant, Verb};
+use crate::access::{Admission, Authoriser, Grant, Review, User, Verb};
 use crate::apply::Force;
+use crate::audit::Entry;
+use crate::backup::Backup;
 use crate::discovery;
+use crate::identity::{self, Peer, authenticate, impersonate};
 use crate::openapi;
 use crate::patch::{Part, Patch};
 use crate::refusal::{Refusal, Stale};
 use crate::request::{self, Change, Form, Query, Target};
+use crate::reviews;
 use crate::scale::{Rescale, scale_of};
 use crate::selector::Selector;
 use crate::serve::Unreachable;
@@ -33,6 +37,7 @@ const LARGEST_BODY: usize = 3 * 1024 * 1024;
 struct Call {
     shared: Arc<Shared>,
     grant: Grant,
+    authoriser: Authoriser,
     target: Target,
     verb: Verb,
     query: Query,
@@ -44,6 +49,7 @@ struct Call {
 pub(crate) async fn respond(
     shared: Arc<Shared>,
     request: Request<Body>,
+    peer: Arc<Peer>,
 ) -> Result<Response<Body>, Unreachable> {
     let latency = shared.faults().latency();
     if !latency.is_zero() {
@@ -53,48 +59,155 @@ pub(crate) async fn respond(
         return Err(Unreachable);
     }
     let (parts, body) = request.into_parts();
-    let answered = answer(Arc::clone(&shared), parts, body).await;
+    let mut entry = shared.audit().map(|_| audited(&parts, &peer));
+    let answered = answer(Arc::clone(&shared), (&parts, body), &peer, &mut entry).await;
     // INVARIANT: nobody is told what a crash could take back, be it done, read or the cause of a refusal.
     let answered = shared.settled().await.and(answered);
-    Ok(answered.unwrap_or_else(|refusal| refused(&refusal)))
+    let mut response = answered.unwrap_or_else(|refusal| refused(&refusal));
+    shared.count(response.status().as_u16());
+    if let (Some(audit), Some(entry)) = (shared.audit(), entry) {
+        let id = crate::server::draw_uid();
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert("audit-id", id);
+        }
+        audit.tell(&id, entry, response.status().as_u16());
+    }
+    Ok(response)
 }
 
-async fn answer(shared: Arc<Shared>, parts: Parts, body: Body) -> Result<Response<Body>, Refusal> {
+fn audited(parts: &Parts, peer: &Peer) -> Entry {
+    let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Entry {
+        received: Timestamp::now(),
+        uri: parts.uri.to_string(),
+        verb: parts.method.as_str().to_lowercase(),
+        user: json!({}),
+        acts_as: None,
+        source: peer.address.map(|address| address.to_string()),
+        agent: agent.unwrap_or_default().to_owned(),
+        object: None,
+        decision: None,
+    }
+}
+
+async fn answer(
+    shared: Arc<Shared>,
+    (parts, body): (&Parts, Body),
+    peer: &Peer,
+    entry: &mut Option<Entry>,
+) -> Result<Response<Body>, Refusal> {
     let path = parts.uri.path();
-    if ["/healthz", "/livez", "/readyz"].iter().any(|known| path.strip_prefix(known).is_some_and(below)) {
-        return Ok(plain("ok"));
+    let authenticated = authenticate(&shared, &parts.headers, peer)?;
+    let authoriser = shared.authoriser();
+    let _running = shared.begin(&authenticated.user)?;
+    let caller = impersonate(&shared, &authoriser, &parts.headers, authenticated)?;
+    let (user, grant) = (Arc::clone(&caller.grant.user), caller.grant);
+    if let Some(entry) = entry {
+        entry.user = identity::to_value(caller.original.as_ref().unwrap_or(&user));
+        entry.acts_as = caller.original.as_ref().map(|_| identity::to_value(&user));
     }
-    if path == "/version" {
-        return discovery::answer(path, shared.read().kinds())
-            .map(|version| respond_json(200, &version))
-            .ok_or(Refusal::UnknownResource);
+    if let Some(told) = told_by_path(&shared, (&authoriser, &user), parts)? {
+        return Ok(told);
     }
-    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let grant = shared.credentials().holder(authorization)?;
-    if shared.faults().refuses_request() {
-        return Err(Refusal::Unavailable);
+    if let Some(asked) = reviews::Asked::of(path) {
+        let body = read(body).await?;
+        let asker = reviews::Asker { shared: &shared, user: &user, authoriser: &authoriser };
+        let answer = asked.answer(&asker, &parts.method, (&parts.headers, &body))?;
+        return Ok(respond_json(201, &answer));
     }
-    if parts.method == http::Method::GET
-        && let Some(found) = discovery::answer(path, shared.read().kinds())
-    {
-        return Ok(respond_json(200, &found));
-    }
-    if parts.method == http::Method::GET
-        && let Some(document) = openapi::answer(path, shared.read().kinds(), &parts.headers)
-    {
-        return document.map(|document| respond_json(200, &document));
-    }
-    let target = Target::parse(path, shared.read().kinds())?;
+    let target = Target::parse(path, shared.read().kinds()).or_else(|unknown| {
+        let resource = path.starts_with("/api/") || path.starts_with("/apis/");
+        if !resource {
+            authoriser.authorise_path(&user, &parts.method.as_str().to_lowercase(), path)?;
+        }
+        Err(unknown)
+    })?;
     let query = Query::parse(&parts.uri)?;
     let verb = target.verb(&parts.method, &query)?;
-    grant.user.authorise(&target.action(verb, &query))?;
+    let action = target.action(verb, &query);
+    if let Some(entry) = entry {
+        verb.word().clone_into(&mut entry.verb);
+        entry.object = Some(object_reference(&target));
+        entry.decision = Some(authoriser.allows(&user, &action).unwrap_or_default().to_owned());
+    }
+    authoriser.authorise(&user, &action)?;
     let form = Form::negotiate(&parts.headers)?;
-    let body = to_bytes(body, LARGEST_BODY).await.map_err(|_| Refusal::TooLarge(LARGEST_BODY))?;
+    let body = read(body).await?;
     let writes = !matches!(verb, Verb::Get | Verb::List | Verb::Watch);
     if writes && shared.faults().conflicts_write() {
         return Err(Refusal::Conflict(target.place().subject(), Stale::Modified));
     }
-    Call { shared, grant, target, verb, query, form, headers: parts.headers, body }.answer()
+    let headers = parts.headers.clone();
+    Call { shared, grant, authoriser, target, verb, query, form, headers, body }.answer()
+}
+
+/// The answer to a path that names neither an object nor a group of them.
+fn told_by_path(
+    shared: &Shared,
+    (authoriser, user): (&Authoriser, &User),
+    parts: &Parts,
+) -> Result<Option<Response<Body>>, Refusal> {
+    let path = parts.uri.path();
+    let authorise = || authoriser.authorise_path(user, &parts.method.as_str().to_lowercase(), path);
+    if ["/healthz", "/livez", "/readyz"].iter().any(|known| path.strip_prefix(known).is_some_and(below)) {
+        authorise()?;
+        return Ok(Some(plain("ok")));
+    }
+    let found = || discovery::answer(path, shared.read().kinds());
+    if path == "/version" {
+        authorise()?;
+        return Ok(found().map(|version| respond_json(200, &version)));
+    }
+    if shared.faults().refuses_request() {
+        return Err(Refusal::Unavailable);
+    }
+    if path == "/backup" && shared.backup_files().is_some() {
+        authorise()?;
+        return Ok(Some(backup(shared)));
+    }
+    if parts.method != http::Method::GET {
+        return Ok(None);
+    }
+    if let Some(found) = found() {
+        authorise()?;
+        return Ok(Some(respond_json(200, &found)));
+    }
+    let document = openapi::answer(path, shared.read().kinds(), &parts.headers);
+    let Some(document) = document else { return Ok(None) };
+    authorise()?;
+    Ok(Some(respond_json(200, &document?)))
+}
+
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    to_bytes(body, LARGEST_BODY).await.map_err(|_| Refusal::TooLarge(LARGEST_BODY))
+}
+
+/// What a request is about, as in an audit event.
+fn object_reference(target: &Target) -> Value {
+    let place = target.place();
+    let mut reference = json!({"resource": place.kind.plural, "apiVersion": place.kind.version});
+    let subresource = place.part.word();
+    for (field, text) in [
+        ("namespace", place.namespace.as_str()),
+        ("name", place.name.as_str()),
+        ("apiGroup", place.kind.group),
+        ("subresource", subresource),
+    ] {
+        if !text.is_empty() {
+            reference[field] = json!(text);
+        }
+    }
+    reference
+}
+
+fn backup(shared: &Shared) -> Response<Body> {
+    let backup = Backup {
+        files: shared.backup_files().cloned().unwrap_or_default(),
+        contents: shared.read().contents(),
+    };
+    let mut response = Response::new(Body::from(backup.to_text()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
+    response
 }
 
 fn below(rest: &str) -> bool {
@@ -138,7 +251,10 @@ impl Call {
         };
         Ok(Writer {
             manager: manager.to_owned(),
-            admission: self.grant.user.admission.clone(),
+            admission: Admission::Reviewed(Review {
+                user: Arc::clone(&self.grant.user),
+                authoriser: self.authoriser.clone(),
+            }),
             now: Timestamp::now(),
             effect: self.query.effect()?,
         })
@@ -310,7 +426,7 @@ impl Call {
         let place = self.target.place();
         let code = if store.find(&place).is_ok() { 200 } else { 201 };
         if code == 201 {
-            self.grant.user.authorise(&self.target.action(Verb::Create, &self.query))?;
+            self.authoriser.authorise(&self.grant.user, &self.target.action(Verb::Create, &self.query))?;
         }
         Ok((code, store.apply(&place, value, force, writer)?))
     }
@@ -394,7 +510,19 @@ fn list_of(
 }
 
 fn refused(refusal: &Refusal) -> Response<Body> {
-    respond_json(refusal.code(), &refusal.status())
+    let status = refusal.status();
+    // COMPAT: Kubernetes holds floods off before it speaks JSON.
+    let mut response = if *refusal == Refusal::TooManyRequests {
+        let mut response = plain("Too many requests, please try again later.\n");
+        *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+        response
+    } else {
+        respond_json(refusal.code(), &status)
+    };
+    if let Some(seconds) = status["details"]["retryAfterSeconds"].as_u64() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 fn respond_json(code: u16, value: &Value) -> Response<Body> {

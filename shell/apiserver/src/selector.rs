@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::kinds::KindId;
 use crate::refusal::Refusal;
 use crate::store::{Object, kept_field};
@@ -63,6 +65,28 @@ impl Selector {
         self.labels.iter().all(|term| term.matches(object.labels()))
             && self.fields.iter().all(|term| (object.field(&term.field) == term.value) == term.equal)
     }
+}
+
+/// Whether a `metav1.LabelSelector` selects these labels.
+pub(crate) fn selects(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
+    let equal = selector["matchLabels"].as_object().into_iter().flatten();
+    let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
+    equal.into_iter().all(|(key, value)| labels.get(key).is_some_and(|label| value == label.as_str()))
+        && expressions.into_iter().all(|expression| expression_holds(expression, labels))
+}
+
+fn expression_holds(expression: &Value, labels: &BTreeMap<String, String>) -> bool {
+    let key = expression["key"].as_str().unwrap_or_default().to_owned();
+    let values = expression["values"].as_array().into_iter().flatten();
+    let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
+    let term = match expression["operator"].as_str() {
+        Some("In") => LabelTerm::In(key, values),
+        Some("NotIn") => LabelTerm::NotIn(key, values),
+        Some("Exists") => LabelTerm::Exists(key),
+        Some("DoesNotExist") => LabelTerm::Absent(key),
+        _ => return false,
+    };
+    term.matches(labels)
 }
 
 impl LabelTerm {

@@ -1,22 +1,34 @@
 //! The store behind a lock, with a clock, credentials, fault knobs and bells for those who watch.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use crate::access::{Admission, Credential, Credentials};
+use crate::access::{Admission, Authoriser, Credentials, User};
 use crate::apply::Force;
+use crate::audit::AuditLog;
 use crate::backup::Contents;
+use crate::fairness::{Fairness, Running};
 use crate::faults::Faults;
+use crate::identity::{ClientAuthority, TokenKey};
 use crate::kinds::{KindId, ResourceKey};
 use crate::patch::Patch;
+use crate::rbac::{self, Rbac};
+use crate::reactions::{Means, react};
 use crate::refusal::Refusal;
-use crate::storage::{Journal, Storage, StorageError};
+use crate::server::builder::Settings;
+use crate::storage::{Journal, StorageError};
 use crate::store::{Deletion, Effect, Object, Place, Preconditions, Store, Writer};
+
+mod builder;
+
+pub use builder::{Builder, NotServed, OpenError};
 
 /// What all connections and handles share.
 #[derive(Debug)]
@@ -29,139 +41,33 @@ pub(crate) struct Shared {
     bookmarks: Duration,
     /// None where everything is in memory only.
     journal: Option<Journal>,
+    token_key: TokenKey,
+    fairness: Fairness,
+    /// Who may do what, as of the version of the latest change of that.
+    authoriser: RwLock<Option<(u64, Authoriser)>>,
+    settings: Settings,
+    /// How many requests were answered, by the first digit of the code.
+    answers: [AtomicU64; 6],
+    /// A handle for every watch that runs.
+    watches: Arc<()>,
+    closing: CancellationToken,
+}
+
+/// What a server did so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statistics {
+    /// How many requests were answered, by the first digit of the code.
+    pub answers: BTreeMap<u16, u64>,
+    /// How many watches run.
+    pub watches: u64,
+    /// How many groups of writes were synced to the disk.
+    pub groups: u64,
 }
 
 /// A Kubernetes-compatible API server in this process; clones are the same server.
 #[derive(Debug, Clone)]
 pub struct ApiServer {
     pub(crate) shared: Arc<Shared>,
-}
-
-/// How an [`ApiServer`] is to be.
-#[derive(Debug)]
-pub struct Builder {
-    credentials: Credentials,
-    history: usize,
-    bookmarks: Duration,
-    definitions: Vec<Value>,
-}
-
-impl Builder {
-    /// Starts without the definitions of Submariner's own kinds.
-    #[must_use]
-    pub fn without_definitions(mut self) -> Self {
-        self.definitions.clear();
-        self
-    }
-
-    /// Adds valid tokens.
-    #[must_use]
-    pub fn credentials(self, credentials: impl IntoIterator<Item = Credential>) -> Self {
-        for credential in credentials {
-            self.credentials.grant(credential);
-        }
-        self
-    }
-
-    /// Keeps so many events per kind for watches that come back.
-    #[must_use]
-    pub fn history(mut self, events: usize) -> Self {
-        self.history = events;
-        self
-    }
-
-    /// Sends bookmarks to idle watches this often.
-    #[must_use]
-    pub fn bookmarks_every(mut self, interval: Duration) -> Self {
-        self.bookmarks = interval;
-        self
-    }
-
-    /// Makes a server that keeps everything in memory, with the namespaces that every cluster has.
-    pub fn build(self) -> ApiServer {
-        self.assemble(&Contents::default(), None).expect("an empty store takes well-formed objects")
-    }
-
-    /// Makes a server that keeps everything in a file and goes on with what is in it.
-    pub fn open(self, storage: Storage) -> Result<ApiServer, OpenError> {
-        let contents = storage.contents()?;
-        Ok(self.assemble(&contents, Some(storage))?)
-    }
-
-    fn assemble(self, contents: &Contents, storage: Option<Storage>) -> Result<ApiServer, NotServed> {
-        let mut seed = [0; 16];
-        let random = rustls::crypto::ring::default_provider().secure_random;
-        random.fill(&mut seed).expect("the operating system gives random bytes");
-        // INVARIANT: versions of a later server are higher, so that nobody takes its history for this one's. One more
-        // than the newest write: a watch from before that has seen everything must list again as well.
-        let version = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or_default();
-        let version = version.max(contents.version + 1);
-        let mut store = Store::new(seed, version, self.history);
-        restore(&mut store, &contents.objects)?;
-        let journal = storage.map(|storage| {
-            store.keep_rows();
-            Journal::start(storage, version)
-        });
-        let shared = Shared {
-            store: RwLock::new(store),
-            bells: Mutex::default(),
-            credentials: self.credentials,
-            faults: Faults::default(),
-            bookmarks: self.bookmarks,
-            journal,
-        };
-        let server = ApiServer { shared: Arc::new(shared) };
-        for definition in self.definitions {
-            let object = format!("definition {:?}", crate::metadata::text(&definition, "name"));
-            server.store().apply(definition).map_err(|source| NotServed { object, source })?;
-        }
-        for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
-            let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-            match server.store().create(namespace) {
-                Ok(_) | Err(Refusal::AlreadyExists(_)) => {}
-                Err(refused) => {
-                    return Err(NotServed { object: format!("namespaces {name:?}"), source: refused });
-                }
-            }
-        }
-        Ok(server)
-    }
-}
-
-/// A server cannot go on with what a file holds.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file cannot serve.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// An object of the file is not served.
-    #[error(transparent)]
-    NotServed(#[from] NotServed),
-}
-
-/// An object is not served by this version.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot serve {object}; was it stored by a later version?")]
-pub struct NotServed {
-    object: String,
-    source: Refusal,
-}
-
-/// Definitions come first: without them the objects that they define are unknown.
-fn restore(store: &mut Store, objects: &[Value]) -> Result<(), NotServed> {
-    let is_definition = |object: &&Value| object["kind"] == "CustomResourceDefinition";
-    let definitions = objects.iter().filter(is_definition);
-    for object in definitions.chain(objects.iter().filter(|object| !is_definition(object))) {
-        store.restore(object).map_err(|source| {
-            let text = |field| crate::metadata::text(object, field);
-            let kind = object["kind"].as_str().unwrap_or("object");
-            NotServed {
-                object: format!("{kind} {:?} in namespace {:?}", text("name"), text("namespace")),
-                source,
-            }
-        })?;
-    }
-    Ok(())
 }
 
 impl ApiServer {
@@ -173,6 +79,8 @@ impl ApiServer {
             history: 4096,
             bookmarks: Duration::from_mins(1),
             definitions: definitions.filter_map(|definition| serde_json::to_value(definition).ok()).collect(),
+            settings: Settings::default(),
+            token_key: None,
         }
     }
 
@@ -201,9 +109,20 @@ impl ApiServer {
         }
     }
 
-    /// How many groups of writes were synced to the disk.
-    pub fn synced_groups(&self) -> u64 {
-        self.shared.journal.as_ref().map_or(0, Journal::groups)
+    /// What the server did so far.
+    pub fn statistics(&self) -> Statistics {
+        let shared = &self.shared;
+        let answers = (1..).zip(&shared.answers[1..]);
+        Statistics {
+            answers: answers.map(|(class, count)| (class, count.load(Ordering::Relaxed))).collect(),
+            watches: u64::try_from(Arc::strong_count(&shared.watches) - 1).unwrap_or_default(),
+            groups: shared.journal.as_ref().map_or(0, Journal::groups),
+        }
+    }
+
+    /// Ends all watches and lets connections end with their requests.
+    pub fn close(&self) {
+        self.shared.closing.cancel();
     }
 
     /// The fault knobs.
@@ -220,7 +139,12 @@ impl Shared {
     /// Changes the store and wakes whoever watches a kind that changed.
     pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Store) -> T) -> T {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let before = store.version();
         let result = change(&mut store);
+        if store.version() > before {
+            let means = Means { key: &self.token_key, authority: self.settings.authority.as_deref() };
+            react(&mut store, before, means);
+        }
         if let Some(journal) = &self.journal {
             let rows = store.take_rows();
             if !rows.is_empty() {
@@ -262,9 +186,76 @@ impl Shared {
         &self.faults
     }
 
+    pub(crate) fn token_key(&self) -> &TokenKey {
+        &self.token_key
+    }
+
+    pub(crate) fn client_authority(&self) -> Option<&ClientAuthority> {
+        self.settings.clients.as_ref()
+    }
+
+    pub(crate) fn hub(&self) -> Option<&str> {
+        self.settings.hub.as_deref()
+    }
+
+    pub(crate) fn audit(&self) -> Option<&AuditLog> {
+        self.settings.audit.as_ref()
+    }
+
+    /// The files that belong into a backup; none where no backups are served.
+    pub(crate) fn backup_files(&self) -> Option<&BTreeMap<String, String>> {
+        self.settings.files.as_ref()
+    }
+
+    /// Who may do what now.
+    pub(crate) fn authoriser(&self) -> Authoriser {
+        let Some(kinds) = rbac::Kinds::known() else { return Authoriser::default() };
+        let store = self.read();
+        let latest = kinds.latest(&store);
+        let known = self.authoriser.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, authoriser)) = known.filter(|(version, _)| *version == latest) {
+            return authoriser;
+        }
+        let fresh = Authoriser::new(Arc::new(Rbac::of(&store)));
+        *self.authoriser.write().unwrap_or_else(PoisonError::into_inner) = Some((latest, fresh.clone()));
+        fresh
+    }
+
+    /// Lets a request begin, unless its user has had enough.
+    pub(crate) fn begin(&self, user: &User) -> Result<Running, Refusal> {
+        if user.is_master() {
+            return Ok(Running::uncounted());
+        }
+        self.fairness.begin(&user.name, Instant::now()).ok_or(Refusal::TooManyRequests)
+    }
+
+    /// Counts an answer.
+    pub(crate) fn count(&self, code: u16) {
+        if let Some(count) = self.answers.get(usize::from(code / 100)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a watch for as long as the handle lives.
+    pub(crate) fn watching(&self) -> Arc<()> {
+        Arc::clone(&self.watches)
+    }
+
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
     pub(crate) fn bookmarks(&self) -> Duration {
         self.bookmarks
     }
+}
+
+/// A new uid, of no object.
+pub(crate) fn draw_uid() -> String {
+    let mut bytes = [0; 16];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bytes).expect("the operating system gives random bytes");
+    crate::metadata::uid(bytes)
 }
 
 /// The objects of a server, read and written without HTTP. Resources are named in full: `endpoints.submariner.io`.

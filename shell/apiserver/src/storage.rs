@@ -95,8 +95,13 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Makes a new file that only its owner can read. It has its name only when it is whole.
+    /// Makes a new file that only its owner can read.
     pub fn create(path: &Path) -> Result<Self, StorageError> {
+        Self::create_filled(path, &Contents::default())
+    }
+
+    /// Makes a new file with objects in it. It has its name only when it is whole.
+    pub fn create_filled(path: &Path, contents: &Contents) -> Result<Self, StorageError> {
         if path.exists() {
             return Err(StorageError::Exists(path.to_owned()));
         }
@@ -112,10 +117,13 @@ impl Storage {
         let database = database.map_err(|error| opening(path, error))?;
         let storage = Self { database, path: path.to_owned() };
         storage.transact(|transaction| {
-            transaction.open_table(OBJECTS)?;
+            let mut objects = transaction.open_table(OBJECTS)?;
+            for object in &contents.objects {
+                objects.insert(key_of(object).as_str(), object.to_string().as_bytes())?;
+            }
             let mut meta = transaction.open_table(META)?;
             meta.insert(LAYOUT, CURRENT_LAYOUT)?;
-            meta.insert(VERSION, 0)?;
+            meta.insert(VERSION, contents.version)?;
             Ok(())
         })?;
         std::fs::rename(&unfinished, path).and_then(|()| sync_folder_of(path)).map_err(io_failed)?;
@@ -182,18 +190,6 @@ impl Storage {
                 }
             }
             transaction.open_table(META)?.insert(VERSION, newest)?;
-            Ok(())
-        })
-    }
-
-    /// Fills a new file.
-    pub fn fill(&self, contents: &Contents) -> Result<(), StorageError> {
-        self.transact(|transaction| {
-            let mut objects = transaction.open_table(OBJECTS)?;
-            for object in &contents.objects {
-                objects.insert(key_of(object).as_str(), object.to_string().as_bytes())?;
-            }
-            transaction.open_table(META)?.insert(VERSION, contents.version)?;
             Ok(())
         })
     }

@@ -69,6 +69,9 @@ struct Watch {
     cuts: watch::Receiver<u64>,
     link: watch::Receiver<Link>,
     deadline: Option<Instant>,
+    closing: CancellationToken,
+    /// Counted while it runs.
+    _counted: Arc<()>,
 }
 
 /// The endless body of a watch.
@@ -79,6 +82,8 @@ pub(crate) fn body(shared: Arc<Shared>, scope: Scope, terms: Terms) -> Body {
         cuts: faults.cuts(),
         link: faults.link(),
         deadline: terms.timeout.map(|timeout| Instant::now() + timeout),
+        closing: shared.closing().clone(),
+        _counted: shared.watching(),
         position: 0,
         ready: BytesMut::new(),
         finished: false,
@@ -138,6 +143,7 @@ impl Watch {
                 changed = self.link.changed() => changed.ok()?,
                 _ = self.cuts.changed() => return None,
                 () = self.terms.revoked.cancelled() => return None,
+                () = self.closing.cancelled() => return None,
                 () = at(self.deadline) => return None,
                 () = at(bookmark_at) => {
                     self.collect();

@@ -265,9 +265,7 @@ async fn a_backup_of_a_running_server_fills_another() {
     let text = Backup { files: BTreeMap::new(), contents }.to_text();
 
     let path = folder.path().join("other.redb");
-    let restored = Storage::create(&path).unwrap();
-    restored.fill(&Backup::from_text(&text).unwrap().contents).unwrap();
-    drop(restored);
+    drop(Storage::create_filled(&path, &Backup::from_text(&text).unwrap().contents).unwrap());
     let other = open(&path);
     let one = |server: &ApiServer| server.store().get("configmaps", "default", "a").unwrap();
     assert_eq!(one(&server), one(&other));

@@ -127,6 +127,10 @@ pub(super) fn slice_endpoints(slice: &Value) -> Value {
     joined(addresses.filter_map(Value::as_str).map(str::to_owned), "<unset>")
 }
 
+pub(super) fn binding_role(binding: &Value) -> Value {
+    json!(format!("{}/{}", text(binding, "/roleRef/kind"), text(binding, "/roleRef/name")))
+}
+
 pub(super) fn data_count(object: &Value) -> Value {
     let count = |field| object.get(field).and_then(Value::as_object).map_or(0, serde_json::Map::len);
     json!(count("data") + count("binaryData"))

@@ -38,7 +38,7 @@ impl Store {
     ) -> Result<Deletion, Refusal> {
         let object = self.find(place)?;
         let value = object.value();
-        writer.admission.check(place, Some(&value), None)?;
+        writer.admission.check(self, place, Some(&value), None)?;
         check(place, preconditions, &object, &value)?;
         if writer.effect == Effect::DryRun {
             return Ok(Deletion::Done(object));

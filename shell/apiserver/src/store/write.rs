@@ -143,7 +143,7 @@ impl Store {
             Self::check_definition(place, None, &value)?;
             Self::begin_definition(&mut value);
         }
-        writer.admission.check(place, None, Some(&value))?;
+        writer.admission.check(self, place, None, Some(&value))?;
         self.namespace_accepts(place)?;
         self.definition_accepts(kind)?;
         if self.get(kind, &place.namespace, &place.name).is_some() {
@@ -279,7 +279,7 @@ impl Store {
         if kind == KindId::definitions() && place.part == Part::Whole {
             Self::check_definition(place, Some(&before), &value)?;
         }
-        writer.admission.check(place, Some(&before), Some(&value))?;
+        writer.admission.check(self, place, Some(&before), Some(&value))?;
 
         let known = Managers::of(&before);
         let managers = draft.managers.unwrap_or_else(|| {
