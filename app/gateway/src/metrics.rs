@@ -153,8 +153,11 @@ impl Figures {
             evidence: &evidence,
         };
         let connections = sources.connections();
-        let labelled: Vec<(Cable, &Connection)> =
-            connections.iter().map(|connection| (cable(known, connection), connection)).collect();
+        let labelled: Vec<(Cable, &Connection)> = connections
+            .iter()
+            .zip(sources.families())
+            .map(|(connection, family)| (cable(known, connection, family), connection))
+            .collect();
         let name = "submariner_connections";
         let mut family =
             encoder.encode_descriptor(name, "1 for each cable and its status", None, MetricType::Gauge)?;
@@ -211,13 +214,15 @@ fn encode_bytes(
     Ok(())
 }
 
-fn cable(known: &Known, connection: &Connection) -> Cable {
+fn cable(known: &Known, connection: &Connection, family: Family) -> Cable {
     let local = known.outcome.own_end.clone().unwrap_or_default();
-    let family = connection.using_ip.parse::<std::net::IpAddr>().map_or(Family::V4, Family::of);
-    // COMPAT: the label is the public address, and empty without one. Over IPv6, which came later, it is then the
-    // node's own, so that the tunnels of both families to one end are told apart.
+    // COMPAT: the label is the public address, and empty without one. For IPv6, which came later, it is then the
+    // node's own, of the other family if need be, so that the tunnels of both families to one end are told apart.
     let public = |spec: &subm_api::EndpointSpec| {
-        let own = || spec.address(AddressField::Private, family).filter(|_| family == Family::V6);
+        let own = || {
+            let mut all = [Family::V6, Family::V4].into_iter().filter(|_| family == Family::V6);
+            all.find_map(|family| spec.address(AddressField::Private, family))
+        };
         spec.address(AddressField::Public, family).or_else(own).unwrap_or_default().to_owned()
     };
     Cable {

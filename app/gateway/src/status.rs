@@ -1,5 +1,6 @@
 //! What the Gateway object says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use subm_api::EndpointSpec;
@@ -88,10 +89,19 @@ impl Sources<'_> {
         plan.tunnels.iter().map(|(id, tunnel)| self.connection(id, tunnel)).collect()
     }
 
-    /// What each tunnel's own driver tells of it, in the order of the connections.
+    /// The family that goes through each tunnel, in the order of the connections.
+    pub(crate) fn families(&self) -> Vec<Family> {
+        let Cables::Keep(plan) = &self.outcome.cables else { return Vec::new() };
+        plan.tunnels.keys().map(|id| id.family).collect()
+    }
+
+    /// What each tunnel's own driver tells of it, in the order of the connections. What tunnels have in common is
+    /// told with the first.
     pub(crate) fn traffic(&self) -> Vec<Option<PeerEvidence>> {
         let Cables::Keep(plan) = &self.outcome.cables else { return Vec::new() };
-        plan.tunnels.values().map(|tunnel| self.peer(tunnel)).collect()
+        let mut told = BTreeSet::new();
+        let mut first = |tunnel: &Tunnel| told.insert(tunnel.peer?).then(|| self.peer(tunnel)).flatten();
+        plan.tunnels.values().map(|tunnel| first(tunnel)).collect()
     }
 
     fn peer(&self, tunnel: &Tunnel) -> Option<PeerEvidence> {

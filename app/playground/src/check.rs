@@ -14,6 +14,7 @@ mod outcome;
 mod payload;
 mod pods;
 mod services;
+mod visitor;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 use subm_lab::Host;
 
 use crate::api::OPERATOR_NAMESPACE;
@@ -62,15 +64,24 @@ const SUBJECTS: &[Subject] = &[
     crash::checks,
 ];
 
-/// Runs the checks whose names contain `only` and hands on what came of each.
+/// Which checks are run, and how large they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    /// Text in the names; all without it.
+    pub(crate) only: Option<String>,
+    /// Bytes that one TCP connection takes from cluster to cluster.
+    pub(crate) transfer: u64,
+}
+
+/// Runs checks and hands on what came of each.
 pub(crate) fn run(
     playground: &Playground,
-    only: Option<&str>,
+    wanted: &Wanted,
     mut each: impl FnMut(Outcome) -> io::Result<()>,
 ) -> io::Result<()> {
-    let context = Context::new(playground)?;
+    let context = Context::new(playground, wanted.transfer)?;
     let all = SUBJECTS.iter().flat_map(|subject| subject(&context));
-    for check in all.filter(|check| only.is_none_or(|only| check.name.contains(only))) {
+    for check in all.filter(|check| wanted.only.as_ref().is_none_or(|only| check.name.contains(only))) {
         let start = Instant::now();
         let result = (check.run)(&context);
         let (verdict, seen) = match result {

@@ -13,7 +13,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use subm_lab::capability;
 
-use crate::check::{Outcome, Verdicts};
+use crate::check::{Outcome, Verdicts, Wanted};
 use crate::control::{Client, Reply, Request};
 use crate::exec;
 use crate::settings::{Lifetime, Settings, find_submariner};
@@ -106,6 +106,9 @@ struct CheckArgs {
     /// As a table or as JSON
     #[arg(long, short, value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// Bytes that one TCP connection takes from cluster to cluster in the checks payload/…/transfer
+    #[arg(long, value_name = "BYTES", default_value = "100mb", value_parser = bytes)]
+    transfer: u64,
     /// What carries packets between the gateways: one or several, or all that there are, each in a playground of its
     /// own [default: vxlan]
     #[arg(long, value_name = "DRIVERS", value_delimiter = ',')]
@@ -128,6 +131,17 @@ fn name(text: &str) -> Result<String, String> {
     } else {
         Err("take 1 to 63 letters, digits, '-', '_' or '.'".to_owned())
     }
+}
+
+/// A number of bytes as people write it.
+fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 4] = [("kb", 1000), ("mb", 1_000_000), ("gb", 1_000_000_000), ("b", 1)];
+    let wrong = || format!("{text:?} is no number of bytes: write one such as 64kb, 100mb or 1gb");
+    let lower = text.to_ascii_lowercase();
+    let unit = UNITS.iter().find_map(|(unit, factor)| Some((lower.strip_suffix(unit)?, *factor)));
+    let (number, factor) = unit.unwrap_or((&lower, 1));
+    let number = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    number.filter(|number| *number > 0).ok_or_else(wrong)
 }
 
 /// `EX_USAGE` of `sysexits.h`.
@@ -319,7 +333,7 @@ fn check_own(check: &CheckArgs, verdicts: &mut Verdicts) -> anyhow::Result<()> {
         [all] if all == "all" => drivers(),
         some => some.to_vec(),
     };
-    // A name of its own, so that two checks at one time do not meet, nor one that ends with the next.
+    // A name of its own, so that two checks at one time do not meet.
     let name = |driver: &str| format!("check-{}-{driver}", std::process::id());
     let build =
         |driver: &String| settings(&name(driver), Some(driver.clone()), check.up.clone(), Lifetime::OfParent);
@@ -328,9 +342,9 @@ fn check_own(check: &CheckArgs, verdicts: &mut Verdicts) -> anyhow::Result<()> {
         let prefix = if wanted.len() > 1 { format!("{}/", settings.cable_driver) } else { String::new() };
         let mut client = supervisor::start(settings, tell)?;
         let asked = ask(&mut client, check, &prefix, verdicts);
-        // The playground of a check ends with this process; this waits until nothing of it is left.
-        let _ends_anyway = supervisor::stop(&mut client);
-        asked?;
+        // The playground of a check ends with this process anyway; this waits until nothing of it is left.
+        let ended = supervisor::stop(&mut client);
+        asked.and(ended)?;
     }
     Ok(())
 }
@@ -347,7 +361,8 @@ fn ask(client: &mut Client, check: &CheckArgs, prefix: &str, verdicts: &mut Verd
         }
         Reply::Progress(_) | Reply::Status(_) | Reply::Done | Reply::Failed(_) => {}
     };
-    client.ask(&Request::Check { only: check.only.clone() }, each).map(drop)
+    let wanted = Wanted { only: check.only.clone(), transfer: check.transfer };
+    client.ask(&Request::Check(wanted), each).map(drop)
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
-use crate::check::Outcome;
+use crate::check::{Outcome, Wanted};
 use crate::status::Status;
 
 /// What can be asked of a running playground.
@@ -18,8 +18,8 @@ pub(crate) enum Request {
     Wait,
     /// Tell how everything is.
     Status,
-    /// Run the checks whose names contain this.
-    Check { only: Option<String> },
+    /// Run checks.
+    Check(Wanted),
     /// End.
     Down,
 }

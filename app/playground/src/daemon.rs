@@ -24,6 +24,8 @@ use crate::status::DaemonStatus;
 use crate::topology::{Cluster, Node};
 use crate::world::World;
 
+pub(crate) use environment::preshared_key_file;
+
 /// The first pause before a daemon is started again; it doubles while the daemon ends soon after its start.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -117,8 +119,17 @@ impl Daemon {
 
     /// Ends it at once, as a crash would; it is started again.
     pub(crate) fn kill(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGKILL)
+    }
+
+    /// Ends it as a kubelet does that replaces its Pod; it is started again.
+    pub(crate) fn restart(&self) -> anyhow::Result<()> {
+        self.signal(Signal::SIGTERM)
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let Some(pid) = self.status().pid else { bail!("{} is not running", self.path()) };
-        kill(Pid::from_raw(pid), Signal::SIGKILL).with_context(|| format!("kill -9 {}", self.path()))
+        kill(Pid::from_raw(pid), signal).with_context(|| format!("{signal} to {}", self.path()))
     }
 
     /// What its DaemonSet's Pod looks like to those who look for it or label it.

@@ -1,6 +1,6 @@
 //! Which families a cable to an Endpoint can carry.
 //!
-//! COMPAT: packets of a family travel in packets of the same family; a cluster of both has a tunnel of each to a peer.
+//! A cluster of both has a tunnel of each to a peer.
 
 use std::collections::BTreeSet;
 
@@ -24,23 +24,31 @@ fn families(networks: &CidrSet) -> BTreeSet<Family> {
     Family::ALL.into_iter().filter(|family| !networks.of(*family).is_empty()).collect()
 }
 
-/// The families in which both ends have networks and an address, and what is left out.
-pub(crate) fn shared(local: &Local, endpoint: &Endpoint) -> Planned<Vec<Family>> {
+/// The families in which both ends have networks, and what is left out.
+pub(crate) fn common(local: &Local, endpoint: &Endpoint) -> Planned<Vec<Family>> {
     let networks = endpoint.subnet_set();
     let (ours, theirs) = (local.families(), families(&networks));
-    let common: Vec<Family> = ours.intersection(&theirs).copied().collect();
-    if common.is_empty() {
-        return Planned { value: common, problems: vec![nothing_in_common(endpoint, &local.networks)] };
+    let value: Vec<Family> = ours.intersection(&theirs).copied().collect();
+    if value.is_empty() {
+        return Planned { value, problems: vec![nothing_in_common(endpoint, &local.networks)] };
     }
     let left = theirs.difference(&ours).map(|family| no_networks_here(endpoint, *family));
     let lacking = ours.difference(&theirs).map(|family| no_networks_there(endpoint, *family, local));
-    let unaddressed = common.iter().filter(|family| endpoint.private_ips.get(**family).is_none());
-    let problems =
-        left.chain(lacking).chain(unaddressed.map(|family| no_address_there(endpoint, *family))).collect();
+    let problems = left.chain(lacking).collect();
+    Planned { value, problems }
+}
+
+/// The families in which both ends have networks and an address, and what is left out: for cables that carry each
+/// family in packets of the same.
+pub(crate) fn shared(local: &Local, endpoint: &Endpoint) -> Planned<Vec<Family>> {
+    let mut out = common(local, endpoint);
+    let unaddressed = out.value.iter().filter(|family| endpoint.private_ips.get(**family).is_none());
+    out.problems.extend(unaddressed.map(|family| no_address_there(endpoint, *family)));
     let usable = |family: &Family| {
         endpoint.private_ips.get(*family).is_some() && local.private_ips.get(*family).is_some()
     };
-    Planned { value: common.into_iter().filter(usable).collect(), problems }
+    out.value.retain(usable);
+    out
 }
 
 /// What this gateway's node lacks of what its cluster publishes.

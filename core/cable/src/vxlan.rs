@@ -49,6 +49,7 @@ impl Cable for VxlanCable {
             taken.insert(CableVtep::of(end.private), "this gateway".to_owned());
         }
         for endpoint in &accepted.followed {
+            // COMPAT: packets of a family travel in packets of the same family.
             let families = shared(&view.local, endpoint);
             out.problems.extend(families.problems);
             let id = |family| CableId {

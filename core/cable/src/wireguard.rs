@@ -1,6 +1,6 @@
 //! Encrypted cables: WireGuard with the parameters of the Go implementation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use subm_plan::numbers::{METRIC_CABLE, TABLE_REMOTE, WIREGUARD_OVERHEAD};
@@ -12,6 +12,7 @@ use subm_types::{
     PublicKey,
 };
 
+use crate::families::common;
 use crate::status::unprobed;
 use crate::vxlan::outside_rules;
 use crate::{
@@ -79,16 +80,18 @@ impl Cable for WireguardCable {
         };
         let mut taken = BTreeMap::from([(keys.public, "this gateway".to_owned())]);
         for endpoint in &accepted.followed {
-            match tunnel(endpoint, view, &mut taken) {
-                Ok(tunnel) => {
-                    let (cluster, path) = (endpoint.cluster.clone(), endpoint.cable_name.clone());
-                    let family = Family::of(tunnel.using_ip);
-                    out.value.tunnels.insert(CableId { cluster, family, path }, tunnel);
+            let families = common(&view.local, endpoint);
+            out.problems.extend(families.problems);
+            match outside(endpoint, view, &mut taken) {
+                Ok(outside) => {
+                    let tunnels =
+                        families.value.into_iter().map(|family| tunnel(endpoint, family, (outside, view)));
+                    out.value.tunnels.extend(tunnels);
                 }
                 Err(problem) => out.problems.push(problem),
             }
         }
-        out.value.node = own_end(view, &out.value.tunnels);
+        out.value.node = own_end(view);
         let mut device = WireguardDevice {
             private_key: keys.private.clone(),
             listen_port: view.local.udp_port,
@@ -125,19 +128,10 @@ fn unprobed_peer(evidence: Option<PeerEvidence>) -> Status {
     }
 }
 
-/// Families that packets inside the cables may have: those of both ends' networks.
-fn inner_families(view: &GatewayView, tunnels: &BTreeMap<CableId, Tunnel>) -> Vec<Family> {
-    let within = |networks: &CidrSet, family| !networks.of(family).is_empty();
-    let remote = |family| tunnels.values().any(|tunnel| within(&tunnel.networks, family));
-    let used =
-        |family: &Family| *family == Family::V4 || within(&view.local.networks, *family) || remote(*family);
-    Family::ALL.into_iter().filter(used).collect()
-}
-
 /// The link.
-fn own_end(view: &GatewayView, tunnels: &BTreeMap<CableId, Tunnel>) -> NodePlan {
+fn own_end(view: &GatewayView) -> NodePlan {
     let mut node = NodePlan::default();
-    let families = inner_families(view, tunnels);
+    let families = view.local.families();
     let kind = if view.facts.tun { LinkKind::Tun } else { LinkKind::Veth(Veth { peer: other_end() }) };
     node.links.insert(link_name(), Link { kind, mtu: mtu(view, &families), mac: None });
     // KERNEL: the filter in force is the larger of the link's and that of `all`, and loose beats strict.
@@ -154,7 +148,7 @@ fn own_end(view: &GatewayView, tunnels: &BTreeMap<CableId, Tunnel>) -> NodePlan 
 /// What fits into the smallest link that carries the cables, over IPv6: as much as the kernel's own devices take
 /// off, so that a peer that comes over the other family changes nothing. IPv6 inside needs 1280 whatever the
 /// outer packets then weigh; those are cut into fragments.
-fn mtu(view: &GatewayView, inner: &[Family]) -> Option<Mtu> {
+fn mtu(view: &GatewayView, inner: &BTreeSet<Family>) -> Option<Mtu> {
     let facts = &view.facts;
     let uplink = |(family, address): (Family, &IpAddr)| {
         let by_address = facts.link_with(*address).map(|(_, link)| link);
@@ -170,11 +164,20 @@ fn refuse(endpoint: &Endpoint, reason: &'static str, field: &str, (what, remedy)
     Problem { reason, object, field: field.to_owned(), what, remedy: remedy.to_owned() }
 }
 
-fn tunnel(
+/// Where a remote end is, and its key.
+#[derive(Debug, Clone, Copy)]
+struct Outside {
+    key: PublicKey,
+    using_ip: IpAddr,
+    using_nat: bool,
+}
+
+/// The other end of a peer. It has one, in a family in which both gateways have an address, whatever goes inside.
+fn outside(
     endpoint: &Endpoint,
     view: &GatewayView,
     taken: &mut BTreeMap<PublicKey, String>,
-) -> Result<Tunnel, Problem> {
+) -> Result<Outside, Problem> {
     const KEY: &str = "spec.backend_config.publicKey";
     let outer = Family::ALL.into_iter().find_map(|family| {
         view.local.private_ips.get(family)?;
@@ -195,41 +198,40 @@ fn tunnel(
         let remedy = "delete the Secret with the key of one of the gateways and restart it, so that it makes a new one";
         return Err(refuse(endpoint, "DuplicatePublicKey", KEY, (what, remedy)));
     }
-    let networks = endpoint.subnet_set();
-    if networks.is_empty() {
-        let what = "it publishes no network".to_owned();
-        return Err(refuse(endpoint, "NoSubnets", "spec.subnets", (what, "set that cluster's CIDRs")));
-    }
     taken.insert(key, format!("cluster {}", endpoint.cluster));
-    let (probe, peer) = (probe(endpoint, view), Some(key));
-    Ok(Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer })
+    Ok(Outside { key, using_ip, using_nat })
 }
 
-/// The first family in which the remote answers and this node has an address of its pods to ask from.
-fn probe(endpoint: &Endpoint, view: &GatewayView) -> Option<ProbeAddresses> {
-    let candidate = |family| {
-        let to = *endpoint.health_check_ips.get(family)?;
-        Some(ProbeAddresses { to, from: plugin_address(view, family) })
-    };
-    let candidates: Vec<ProbeAddresses> = Family::ALL.into_iter().filter_map(candidate).collect();
-    candidates.iter().find(|probe| probe.from.is_some()).or(candidates.first()).copied()
+/// What goes to a peer in one family.
+fn tunnel(
+    endpoint: &Endpoint,
+    family: Family,
+    (outside, view): (Outside, &GatewayView),
+) -> (CableId, Tunnel) {
+    let Outside { key, using_ip, using_nat } = outside;
+    let (cluster, path) = (endpoint.cluster.clone(), endpoint.cable_name.clone());
+    let from = plugin_address(view, family);
+    let probe = endpoint.health_check_ips.get(family).map(|to| ProbeAddresses { to: *to, from });
+    let networks = endpoint.subnet_set().of(family);
+    let tunnel =
+        Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer: Some(key) };
+    (CableId { cluster, family, path }, tunnel)
 }
 
 fn plugin_address(view: &GatewayView, family: Family) -> Option<IpAddr> {
     view.facts.link_within(&view.local.pod_networks, family).map(|(_, address)| address)
 }
 
-/// Adds the peer and the ways to what is behind it, and keeps the peer's own packets out of the cable where its
-/// address is in a remote network.
+/// Adds the peer, or another family to it, and the ways to what is behind it.
 fn connect(node: &mut NodePlan, device: &mut WireguardDevice, (tunnel, view): (&Tunnel, &GatewayView)) {
     let (Some(key), Some(keys)) = (tunnel.peer, &view.local.wireguard) else { return };
-    let peer = WireguardPeer {
+    let peer = device.peers.entry(key).or_insert_with(|| WireguardPeer {
         preshared_key: Some(keys.preshared.clone()),
         endpoint: SocketAddr::new(tunnel.using_ip, tunnel.endpoint.udp_port),
-        allowed: tunnel.networks.clone(),
+        allowed: CidrSet::default(),
         keepalive: KEEPALIVE,
-    };
-    device.peers.insert(key, peer);
+    });
+    peer.allowed = peer.allowed.iter().chain(tunnel.networks.iter()).collect();
     for dst in tunnel.networks.iter() {
         let src = plugin_address(view, Family::of_net(&dst));
         let route = Route { src, ..Route::dev(link_name()) };

@@ -132,7 +132,7 @@ fn two_remote_clusters_are_peers_with_routes_into_the_device() {
 }
 
 #[test]
-fn both_families_go_inside_one_peer_whatever_is_outside() {
+fn both_families_go_inside_one_peer_whatever_is_outside_and_each_is_probed() {
     let both = "172.18.0.2/16 fd18::2/64";
     let view = |uplink| gateway(uplink, "10.1.0.1/24 fd01::1/64", "10.1.0.0/16 fd01::/48");
     let west = |private| vec![endpoint("west", private, "10.2.0.0/16 fd02::/48", Some(key(2)))];
@@ -146,7 +146,8 @@ fn both_families_go_inside_one_peer_whatever_is_outside() {
     peer AgICAgIC endpoint [fd19::3]:4500 allowed 10.2.0.0/16, fd02::/48 preshared keepalive 10
     route 10.2.0.0/16 dev submariner table 101 src 10.1.0.1 metric 50
     route fd02::/48 dev submariner table 101 src fd01::1 metric 50
-    tunnel west v6 to fd19::3 nat false probe Some((10.2.0.2, Some(10.1.0.1)))
+    tunnel west v4 to fd19::3 nat false probe Some((10.2.0.2, Some(10.1.0.1)))
+    tunnel west v6 to fd19::3 nat false probe Some((fd02::1, Some(fd01::1)))
     ");
     for (uplink, private, outer) in [
         (both, "172.18.0.3 fd18::3", "172.18.0.3"),
@@ -156,13 +157,34 @@ fn both_families_go_inside_one_peer_whatever_is_outside() {
         let planned = plan(&GatewayView { endpoints: west(private), ..view(uplink) });
         let used: Vec<String> =
             planned.value.unwrap().tunnels.values().map(|tunnel| tunnel.using_ip.to_string()).collect();
-        assert_eq!(used, [outer]);
+        assert_eq!(used, [outer; 2]);
     }
     assert!(
         show(&GatewayView { endpoints: west("172.18.0.3"), ..view("fd18::2/64") }).contains(
             "NoCommonFamily: Endpoint west-submariner-cable-west field spec.privateIPs: it has no address of a family in which this gateway node has one; give both"
         )
     );
+}
+
+#[test]
+fn only_families_that_both_clusters_have_go_inside_and_the_rest_is_told() {
+    let both = "10.1.0.0/16 fd01::/48";
+    let east = gateway("172.18.0.2/16 fd18::2/64", "10.1.0.1/24 fd01::1/64", both);
+    let endpoints = vec![
+        endpoint("north", "172.18.0.4", "fd03::/48", Some(key(3))),
+        endpoint("west", "172.18.0.3 fd18::3", "10.2.0.0/16", Some(key(2))),
+    ];
+    let of_both = show(&GatewayView { endpoints, ..east });
+    let told: Vec<&str> = of_both
+        .lines()
+        .filter(|line| ["peer", "tunnel", "Uncarried"].iter().any(|start| line.starts_with(start)))
+        .collect();
+    assert_snapshot!(told.join("\n"), @"");
+    let only = gateway("172.18.0.2/16", "10.1.0.1/24", "10.1.0.0/16");
+    let endpoints = vec![endpoint("north", "172.18.0.4", "fd03::/48", Some(key(3)))];
+    let nothing = show(&GatewayView { endpoints, ..only });
+    assert!(nothing.contains("NoCommonFamily: Endpoint north-submariner-cable-north"), "{nothing}");
+    assert!(!nothing.contains("peer "), "{nothing}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ impl fmt::Display for CableName {
 pub struct CableId {
     /// The remote cluster.
     pub cluster: ClusterId,
-    /// The family of the tunnel's outside addresses.
+    /// The family of what goes through it.
     pub family: Family,
     /// The remote end.
     pub path: CableName,

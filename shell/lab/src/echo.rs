@@ -1,10 +1,12 @@
 //! Servers that send back what they get and tell whom they see.
 
 use std::io;
+use std::ops::Range;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
 use std::thread;
 
 use nix::libc;
+use ring::digest::{Context, SHA256};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -18,10 +20,14 @@ pub const ECHO_PORT: u16 = 8080;
 /// What a TCP client says first to be told its address in one line; everything else is sent back.
 pub(crate) const WHO_AM_I: &[u8] = b"WHO\n";
 
+/// What a TCP client says first to be told, at the end, how many bytes followed and their SHA-256.
+pub(crate) const SUM_UP: &[u8] = b"SUM\n";
+
 /// Echo servers in any number of hosts, served by one thread.
 ///
 /// UDP: the answer is the client's address in one line, then what it sent. TCP: `WHO` in one line is answered with
-/// the client's address in one line, `GET` in HTTP with the same as text, and the rest is sent back.
+/// the client's address in one line, `GET` in HTTP with the same as text, and the rest is sent back. After `SUM`,
+/// which is answered like `WHO`, nothing is sent back but how many bytes came and their digest.
 #[derive(Debug, Clone)]
 pub struct EchoServer {
     tenants: mpsc::UnboundedSender<Tenant>,
@@ -137,6 +143,10 @@ async fn converse(mut stream: TcpStream, client: SocketAddr) -> io::Result<()> {
         stream.write_all((head + &body).as_bytes()).await?;
         return stream.shutdown().await;
     }
+    if buffer[..length].starts_with(SUM_UP) {
+        stream.write_all(format!("{client}\n").as_bytes()).await?;
+        return sum_up(stream, (buffer, SUM_UP.len()..length)).await;
+    }
     let mut start = 0;
     if buffer[..length].starts_with(WHO_AM_I) {
         stream.write_all(format!("{client}\n").as_bytes()).await?;
@@ -148,4 +158,22 @@ async fn converse(mut stream: TcpStream, client: SocketAddr) -> io::Result<()> {
         length = stream.read(&mut buffer).await?;
     }
     stream.shutdown().await
+}
+
+/// Reads to the end and tells what came; `first` is what was read already.
+async fn sum_up(mut stream: TcpStream, first: (Vec<u8>, Range<usize>)) -> io::Result<()> {
+    let (mut buffer, mut part) = first;
+    let (mut digest, mut bytes) = (Context::new(&SHA256), 0);
+    while part.end > 0 {
+        bytes += part.len();
+        digest.update(&buffer[part]);
+        part = 0..stream.read(&mut buffer).await?;
+    }
+    stream.write_all(format!("{bytes} {}\n", in_hexadecimal(digest)).as_bytes()).await?;
+    stream.shutdown().await
+}
+
+/// The digest as people write it.
+pub(crate) fn in_hexadecimal(digest: Context) -> String {
+    digest.finish().as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

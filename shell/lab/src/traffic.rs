@@ -3,6 +3,7 @@
 mod ping;
 mod stream;
 mod tcp;
+mod transfer;
 mod udp;
 
 use std::net::SocketAddr;
@@ -11,7 +12,8 @@ use std::time::Duration;
 pub use ping::{PingReport, PingRun, ping};
 pub use stream::{StreamReport, StreamRun};
 pub use tcp::tcp;
-pub use udp::{UdpFlow, udp};
+pub use transfer::transfer;
+pub use udp::{UdpFlow, UdpReport, UdpRun, udp};
 
 /// An answer of an echo server whose payload came back unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its ground is missing")]
 
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use subm_lab::traffic::{self, PingRun, StreamRun, UdpFlow};
+use subm_lab::traffic::{self, PingRun, StreamRun, UdpFlow, UdpRun};
 use subm_lab::{ECHO_PORT, EchoServer, Ground, Host, Search, Suspect, Veth, Watch, payload_pattern};
 
 const LEFT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -76,6 +77,42 @@ fn answers_tell_whom_the_server_saw_and_come_back_whole() {
                 assert!(traffic::ping(&three.left, right, bytes, ANSWER).unwrap() < ANSWER);
             }
         }
+    });
+}
+
+#[test]
+fn what_is_sent_one_way_arrives_whole_or_is_told_as_not() {
+    on_ground(async |three| {
+        for (left, right) in PAIRS {
+            for bytes in [0, 1, 65_536, 10_000_001] {
+                let sent = traffic::transfer(&three.left, echo(right), bytes, ANSWER).unwrap();
+                assert_eq!((sent.seen_as.ip(), sent.source_kept()), (left, true));
+            }
+        }
+        // Somebody who sums up something else.
+        let liar = three.right.enter(|| std::net::TcpListener::bind((RIGHT, 9))).unwrap().unwrap();
+        let lie = std::thread::spawn(move || {
+            let (mut stream, client) = liar.accept().unwrap();
+            stream.write_all(format!("{client}\n").as_bytes()).unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
+            stream.write_all(b"100 00\n").unwrap();
+        });
+        let error = traffic::transfer(&three.left, (RIGHT, 9).into(), 100, ANSWER).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.starts_with("sent 100 ") && cause.ends_with("arrived 100 00"), "{cause}");
+        lie.join().unwrap();
+    });
+}
+
+#[test]
+fn datagrams_go_on_while_nobody_answers() {
+    on_ground(async |three| {
+        let run = UdpRun::start(&three.left, echo(RIGHT), (1000, Duration::from_millis(2))).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        three.router.sysctl("net/ipv4/ip_forward", "0").unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let report = run.stop().unwrap();
+        assert!(report.sent > report.received && report.received > 0, "{report:?}");
     });
 }
 

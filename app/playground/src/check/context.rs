@@ -52,13 +52,15 @@ pub(super) struct LaneKey {
 /// The playground that is checked.
 pub(super) struct Context<'a> {
     pub(super) playground: &'a Playground,
+    /// Bytes that are sent where it is about many.
+    pub(super) transfer: u64,
     runtime: Runtime,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(playground: &'a Playground) -> std::io::Result<Self> {
+    pub(super) fn new(playground: &'a Playground, transfer: u64) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { playground, runtime })
+        Ok(Self { playground, transfer, runtime })
     }
 
     /// Runs something asynchronous.

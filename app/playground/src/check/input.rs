@@ -79,6 +79,7 @@ fn told(context: &Context<'_>, id: &str, networks: &[&str], words: &[&str]) -> a
         uid: UID,
         gateway: addresses(context.topology().guest(GATEWAY)),
         networks: networks.iter().map(|&network| network.to_owned()).collect(),
+        public_key: None,
     };
     let mut member = Member::join(context, id)?;
     // A cluster id that is taken has its Cluster object already; the hub says so.

@@ -1,17 +1,19 @@
 //! Nothing crosses between clusters but inside a cable, whatever happens to daemons and links.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::bail;
 use ipnet::IpNet;
-use subm_lab::traffic::{self, PingRun};
-use subm_lab::{Search, SearchReport, Sighting, Suspect, Watch, payload_pattern};
+use subm_lab::traffic::{self, PingRun, StreamRun, UdpRun};
+use subm_lab::{Host, Search, SearchReport, Sighting, Suspect, Watch, payload_pattern};
 use subm_plan::{NodePlan, Scope, Step};
 use subm_types::PerFamily;
 
 use super::Check;
-use super::context::{Context, Lane, PATIENCE, of, until_ok};
+use super::context::{Context, Lane, PATIENCE, echo, of, until_ok};
 use super::drift;
+use crate::daemon::{Daemon, Kind};
 use crate::topology::Cluster;
 use crate::world::{OUTSIDE, SWITCH, UPLINK};
 
@@ -21,9 +23,10 @@ pub(super) fn checks(_: &Context<'_>) -> Vec<Check> {
     };
     vec![
         Check::new("leak/watch-sees-clear-text", seen),
-        damage("daemons-killed", |context| {
-            context.playground.daemons.all().try_for_each(crate::daemon::Daemon::kill)
-        }),
+        damage("gateways-killed", |context| each(context, Some(Kind::Gateway), Daemon::kill)),
+        damage("route-agents-killed", |context| each(context, Some(Kind::RouteAgent), Daemon::kill)),
+        damage("daemons-killed", |context| each(context, None, Daemon::kill)),
+        damage("daemons-restarted", |context| each(context, None, Daemon::restart)),
         damage("links-deleted", |context| {
             delete(context, |_, own| own.links.keys().cloned().map(Step::DeleteLink).collect())
         }),
@@ -44,7 +47,20 @@ pub(super) fn checks(_: &Context<'_>) -> Vec<Check> {
 const PING: Duration = Duration::from_millis(10);
 const PING_ALL: Duration = Duration::from_micros(300);
 
+/// A datagram of every packet's size and a connection go along with each way's pings.
+const DATAGRAMS: (usize, Duration) = (1000, Duration::from_millis(20));
+
 type Hit = fn(&Context<'_>) -> anyhow::Result<()>;
+
+/// Does something to every daemon, or to those of a kind.
+fn each(
+    context: &Context<'_>,
+    kind: Option<Kind>,
+    hit: fn(&Daemon) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let all = context.playground.daemons.all();
+    all.filter(|daemon| kind.is_none_or(|kind| daemon.kind == kind)).try_for_each(hit)
+}
 
 /// Takes steps against what Submariner has on every node.
 fn delete(context: &Context<'_>, steps: fn(&Scope, &NodePlan) -> Vec<Step>) -> anyhow::Result<()> {
@@ -158,27 +174,24 @@ fn unseen(context: &Context<'_>, hit: impl FnOnce() -> anyhow::Result<()>) -> an
             ways.extend([pod, context.host(&near.name)?].map(|host| (host, target)));
         }
     }
-    let interval = PING.max(PING_ALL * u32::try_from(ways.len()).unwrap_or(u32::MAX));
-    let mut pings = Vec::new();
-    for (host, target) in ways {
-        pings.push((host, target, PingRun::start(host, target, interval)?));
-    }
+    let traffic = Traffic::start(&ways)?;
+    let streams = streams(context)?;
     std::thread::sleep(Duration::from_millis(200));
     hit()?;
     std::thread::sleep(Duration::from_millis(500));
     let healed = until_ok(PATIENCE, || {
         let soon = Duration::from_millis(200);
-        pings.iter().try_for_each(|(host, target, _)| traffic::ping(host, *target, 56, soon).map(drop))?;
+        ways.iter().try_for_each(|(host, target)| traffic::ping(host, *target, 56, soon).map(drop))?;
         Ok(())
     });
-    for (_, _, ping) in &pings {
-        ping.end();
-    }
-    let (mut sent, mut lost) = (0, 0);
-    for (_, _, ping) in pings {
-        let report = ping.stop()?;
-        sent += report.sent;
-        lost += report.sent - report.received;
+    let (sent, lost) = traffic.stop()?;
+    let mut carried = 0;
+    for stream in streams {
+        let report = stream.stop()?;
+        if let Some(broken) = report.broken {
+            bail!("a TCP stream broke: {broken}");
+        }
+        carried += report.bytes;
     }
     let seen = sightings(watches)?;
     if let Some((first, _)) = seen.first() {
@@ -187,5 +200,53 @@ fn unseen(context: &Context<'_>, hit: impl FnOnce() -> anyhow::Result<()>) -> an
     }
     let read = read_by_others(context, searches)?;
     healed?;
-    Ok(format!("0 of {sent} packets left in clear ({lost} lost meanwhile); {read}"))
+    Ok(format!(
+        "0 of {sent} packets and of {} MB by TCP left in clear ({lost} lost meanwhile); {read}",
+        carried / 1_000_000
+    ))
+}
+
+/// A connection from and to the last node of each cluster.
+fn streams(context: &Context<'_>) -> anyhow::Result<Vec<StreamRun>> {
+    let start = |lane| {
+        let (host, target) = context.longest_way(lane)?;
+        Ok(StreamRun::start(host, echo(target))?)
+    };
+    context.lanes().into_iter().map(start).collect()
+}
+
+/// Pings and datagrams on every way.
+struct Traffic {
+    pings: Vec<PingRun>,
+    datagrams: Vec<UdpRun>,
+}
+
+impl Traffic {
+    fn start(ways: &[(&Host, IpAddr)]) -> anyhow::Result<Self> {
+        let interval = PING.max(PING_ALL * u32::try_from(ways.len()).unwrap_or(u32::MAX));
+        let mut all = Self { pings: Vec::new(), datagrams: Vec::new() };
+        for (host, target) in ways {
+            all.pings.push(PingRun::start(host, *target, interval)?);
+            let (bytes, least) = DATAGRAMS;
+            all.datagrams.push(UdpRun::start(host, echo(*target), (bytes, least.max(interval)))?);
+        }
+        Ok(all)
+    }
+
+    /// Ends it and tells how many were sent and how many not answered.
+    fn stop(self) -> anyhow::Result<(u32, u32)> {
+        let (mut sent, mut received) = (0, 0);
+        self.pings.iter().for_each(PingRun::end);
+        for ping in self.pings {
+            let report = ping.stop()?;
+            sent += report.sent;
+            received += report.received;
+        }
+        for datagrams in self.datagrams {
+            let report = datagrams.stop()?;
+            sent += report.sent;
+            received += report.received;
+        }
+        Ok((sent, sent.saturating_sub(received)))
+    }
 }

@@ -7,10 +7,11 @@ use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 use subm_apiserver::Objects;
-use subm_types::PerFamily;
+use subm_types::{PerFamily, PublicKey};
 
 use super::context::Context;
 use crate::api::BROKER_NAMESPACE;
+use crate::world::CABLE_PORT;
 
 const ENDPOINTS: &str = "endpoints";
 const CLUSTERS: &str = "clusters";
@@ -23,6 +24,8 @@ pub(super) struct Claim {
     pub(super) uid: &'static str,
     pub(super) gateway: PerFamily<IpAddr>,
     pub(super) networks: Vec<String>,
+    /// What its gateway is known by, where its cable has keys.
+    pub(super) public_key: Option<PublicKey>,
 }
 
 /// The member; what it wrote is gone with it.
@@ -83,6 +86,10 @@ impl<'a> Member<'a> {
     /// Publishes its Endpoint.
     pub(super) fn publish_endpoint(&mut self, claim: &Claim) -> anyhow::Result<()> {
         let private: Vec<IpAddr> = claim.gateway.iter().map(|(_, address)| *address).collect();
+        let mut backend_config = json!({"udp-port": CABLE_PORT.to_string()});
+        if let Some(key) = &claim.public_key {
+            backend_config["publicKey"] = key.to_string().into();
+        }
         let object = json!({
             "apiVersion": "submariner.io/v1",
             "kind": "Endpoint",
@@ -92,7 +99,7 @@ impl<'a> Member<'a> {
                 "cable_name": self.cable_name(claim.gateway),
                 "hostname": format!("{}-gateway", self.id),
                 "backend": self.context.playground.settings.cable_driver,
-                "backend_config": {"udp-port": "4500"},
+                "backend_config": backend_config,
                 "nat_enabled": false,
                 "private_ip": private.first(),
                 "privateIPs": private,

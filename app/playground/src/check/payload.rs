@@ -1,5 +1,6 @@
 //! Payloads of every size, and much at once.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -8,15 +9,21 @@ use subm_lab::{Host, traffic};
 use subm_types::Family;
 
 use super::Check;
-use super::context::{ANSWER, Context, Lane, echo, until_ok};
+use super::context::{ANSWER, Context, Lane, PATIENCE, echo, until_ok};
 use super::pods::own_source;
 
-/// Bytes of ICMP or UDP headers.
+/// Bytes of ICMP or UDP headers, and of TCP's with a timestamp.
 const DATAGRAM: u32 = 8;
+const SEGMENT: u32 = 32;
+/// Bytes of TCP's header without.
+const BARE_SEGMENT: u32 = 20;
 /// Bytes that a cable adds, at the least and at the most among those known.
 const OVERHEADS: [u32; 5] = [0, 50, 60, 70, 80];
 const LARGE: usize = 16_000;
-const TRANSFER: usize = 64 << 20;
+/// Nearly the largest datagram that there is: the answer is longer by an address.
+const LARGEST: usize = 65_400;
+/// On a wire that loses packets a check is about those that come through.
+const LOSSY_TRANSFER: u64 = 4_000_000;
 
 pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
     let all: [(&str, Job); 5] = [
@@ -35,40 +42,83 @@ pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
             let lane = context.lane(&key)?;
             let (host, target) = context.longest_way(lane)?;
             let slowest = lane.from.uplink.rate.0.into_iter().chain(lane.to.uplink.rate.0).min();
-            job(&Way { host, target, sizes: sizes(lane), slowest })
+            let lossy = context.must_be_lossless().is_err();
+            job(&Way { host, target, lane, slowest, lossy, transfer: context.transfer })
         })
     };
     let jobs = |lane| all.map(|job| (lane, job));
     context.lanes().into_iter().flat_map(jobs).filter(there_is).map(check).collect()
 }
 
-/// From whom to whom, and how much at a time.
+/// From whom to whom, and what to expect of it.
 struct Way<'a> {
     host: &'a Host,
     target: IpAddr,
-    sizes: Vec<usize>,
+    lane: Lane<'a>,
     /// Bits per second that pass, where that is limited.
     slowest: Option<u64>,
+    /// Whether packets are lost on purpose.
+    lossy: bool,
+    /// Bytes of a transfer.
+    transfer: u64,
 }
 
 type Job = fn(&Way<'_>) -> anyhow::Result<String>;
 
-/// One byte, around every size at which a packet of its own is needed, and several packets.
-fn sizes(lane: Lane<'_>) -> Vec<usize> {
-    let header = match lane.family {
-        Family::V4 => 20,
-        Family::V6 => 40,
-    };
-    let mut sizes = vec![1, 512, LARGE];
-    for mtu in [lane.from.mtu, lane.to.mtu, lane.from.uplink.mtu.0, lane.to.uplink.mtu.0] {
-        for overhead in OVERHEADS {
-            let whole = usize::try_from(mtu - overhead - header - DATAGRAM).unwrap_or_default();
-            sizes.extend([whole - 1, whole, whole + 1]);
-        }
+/// How payloads are cut into packets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// Into fragments of one datagram.
+    Datagram,
+    /// Into segments.
+    Stream,
+}
+
+impl Way<'_> {
+    /// One byte, and a few bytes around every size at which another packet is needed, where any link on the way or
+    /// any cable may be what limits a packet; then many packets.
+    fn sizes(&self, cut: Cut) -> Vec<usize> {
+        let (from, to) = (self.lane.from, self.lane.to);
+        let links = [from.mtu, to.mtu, from.uplink.mtu.0, to.uplink.mtu.0];
+        let inside = links.into_iter().flat_map(|mtu| OVERHEADS.map(|overhead| mtu - overhead));
+        let limits = inside.flat_map(|mtu| limits(mtu, self.lane.family, cut));
+        // A datagram of many fragments is lost with any one of them.
+        let (around, many) = match (self.lossy, cut) {
+            (false, _) => (-2..=2, &[LARGE, LARGEST][..]),
+            (true, Cut::Stream) => (0..=1, &[LARGE][..]),
+            (true, Cut::Datagram) => (0..=1, &[][..]),
+        };
+        let near = |limit: i32| around.clone().filter_map(move |more| usize::try_from(limit + more).ok());
+        let all = limits.flat_map(near).filter(|size| *size <= LARGEST);
+        all.chain([1, 512]).chain(many.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
     }
-    sizes.sort_unstable();
-    sizes.dedup();
-    sizes
+
+    /// How long an answer to this many bytes may take. A packet that is too big is lost once, and the sender told.
+    fn one_try(&self, bytes: usize) -> Duration {
+        let base = if self.lossy { ONE_TRY / 4 } else { ONE_TRY };
+        let bits = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(8 * 4);
+        base + self.slowest.map_or(Duration::ZERO, |rate| Duration::from_millis(bits * 1000 / rate))
+    }
+}
+
+/// The largest payloads that go into one, two and three packets of a link.
+fn limits(mtu: u32, family: Family, cut: Cut) -> Vec<i32> {
+    let (header, fragment) = match family {
+        Family::V4 => (20, 0),
+        Family::V6 => (40, 8),
+    };
+    let sizes = match cut {
+        Cut::Datagram => {
+            // All fragments but the last are of eight bytes and again eight.
+            let (room, piece) = (mtu - header - fragment, (mtu - header - fragment) / 8 * 8);
+            [mtu - header - DATAGRAM, piece + room - DATAGRAM, 2 * piece + room - DATAGRAM]
+        }
+        Cut::Stream => {
+            let whole = mtu - header - SEGMENT;
+            [mtu - header - BARE_SEGMENT, whole, 2 * whole]
+        }
+    };
+    sizes.into_iter().filter_map(|size| i32::try_from(size).ok()).collect()
 }
 
 /// A packet that is too big is lost once, and the sender told: the next is smaller.
@@ -76,19 +126,20 @@ const LEARNING: Duration = Duration::from_secs(5);
 const ONE_TRY: Duration = Duration::from_millis(400);
 
 fn icmp(way: &Way<'_>) -> anyhow::Result<String> {
-    for bytes in &way.sizes {
-        until_ok(LEARNING, || Ok(traffic::ping(way.host, way.target, *bytes, ONE_TRY)?))?;
+    let sizes = way.sizes(Cut::Datagram);
+    for bytes in &sizes {
+        until_ok(LEARNING, || Ok(traffic::ping(way.host, way.target, *bytes, way.one_try(*bytes))?))?;
     }
-    Ok(whole(way))
+    Ok(whole(&sizes))
 }
 
 fn udp(way: &Way<'_>) -> anyhow::Result<String> {
-    let mut seen = String::new();
-    for bytes in &way.sizes {
-        let ask = || Ok(traffic::udp(way.host, echo(way.target), *bytes, ONE_TRY)?);
+    let (sizes, mut seen) = (way.sizes(Cut::Datagram), String::new());
+    for bytes in &sizes {
+        let ask = || Ok(traffic::udp(way.host, echo(way.target), *bytes, way.one_try(*bytes))?);
         seen = own_source(&until_ok(LEARNING, ask)?.0)?;
     }
-    Ok(format!("{}, {seen}", whole(way)))
+    Ok(format!("{}, {seen}", whole(&sizes)))
 }
 
 /// The same where routers may cut packets on their way.
@@ -101,30 +152,33 @@ fn udp_without_df(way: &Way<'_>) -> anyhow::Result<String> {
 }
 
 fn tcp(way: &Way<'_>) -> anyhow::Result<String> {
-    let mut seen = String::new();
-    for bytes in &way.sizes {
-        seen = own_source(&traffic::tcp(way.host, echo(way.target), *bytes, ANSWER)?)?;
+    let (sizes, mut seen) = (way.sizes(Cut::Stream), String::new());
+    for bytes in &sizes {
+        let ask = || Ok(traffic::tcp(way.host, echo(way.target), *bytes, ANSWER + way.one_try(*bytes))?);
+        // Where packets are lost, a connection may take its time.
+        let echoed = if way.lossy { until_ok(PATIENCE, ask)?.0 } else { ask()? };
+        seen = own_source(&echoed)?;
     }
-    Ok(format!("{}, {seen}", whole(way)))
+    Ok(format!("{}, {seen}", whole(&sizes)))
 }
 
-fn whole(way: &Way<'_>) -> String {
-    let largest = way.sizes.last().copied().unwrap_or_default();
-    format!("{} sizes from 1 to {largest} bytes came back whole", way.sizes.len())
+fn whole(sizes: &[usize]) -> String {
+    let largest = sizes.last().copied().unwrap_or_default();
+    format!("{} sizes from 1 to {largest} bytes came back whole", sizes.len())
 }
 
 fn transfer(way: &Way<'_>) -> anyhow::Result<String> {
     // On a slow wire a second's worth says as much.
-    let slow = way.slowest.and_then(|rate| usize::try_from(rate / 8).ok()).unwrap_or(usize::MAX);
-    let bytes = TRANSFER.min(slow);
-    let echoed = traffic::tcp(way.host, echo(way.target), bytes, Duration::from_secs(10))?;
-    own_source(&echoed)?;
-    let seconds = echoed.took.as_secs_f64();
-    let megabits = f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)) * 8.0 / 1e6 / seconds;
-    if let Some(rate) = way.slowest.filter(|rate| megabits * 1e6 > mega(*rate) * 1.1e6) {
+    let most = [way.slowest.map(|rate| rate / 8), way.lossy.then_some(LOSSY_TRANSFER)];
+    let bytes = most.into_iter().flatten().fold(way.transfer, u64::min);
+    let sent = traffic::transfer(way.host, echo(way.target), bytes, Duration::from_secs(30))?;
+    own_source(&sent)?;
+    let seconds = sent.took.as_secs_f64();
+    let megabits = mega(bytes) * 8.0 / seconds;
+    if let Some(rate) = way.slowest.filter(|rate| megabits > mega(*rate) * 1.1) {
         bail!("{megabits:.1} Mb/s passed a wire of {} Mb/s", mega(rate));
     }
-    Ok(format!("{:.1} MB there and back in {seconds:.2} s ({megabits:.0} Mb/s each way)", mega(bytes as u64)))
+    Ok(format!("{:.1} MB arrived, with their digest, in {seconds:.2} s ({megabits:.0} Mb/s)", mega(bytes)))
 }
 
 /// Millions.

@@ -74,16 +74,22 @@ fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> anyhow::Result<
     ])
 }
 
-/// Puts the secret that all clusters share where its Secret would be mounted, and tells the Secret's name.
+/// The name of the Secret that all clusters share.
+const PRESHARED_KEY: &str = "submariner-ipsec-psk";
+
+/// Where what all clusters share lies, as the Secret would be mounted.
+pub(crate) fn preshared_key_file() -> PathBuf {
+    Path::new(SECRETS).join(PRESHARED_KEY).join("psk")
+}
+
+/// Puts the secret that all clusters share there, and tells the Secret's name.
 fn mount_preshared_key() -> anyhow::Result<String> {
-    const NAME: &str = "submariner-ipsec-psk";
-    let directory = Path::new(SECRETS).join(NAME);
-    let path = directory.join("psk");
+    let path = preshared_key_file();
     if !path.exists() {
-        fs::create_dir_all(&directory)?;
+        fs::create_dir_all(path.parent().unwrap_or(Path::new(SECRETS)))?;
         write_secret(&path, &token()?)?;
     }
-    Ok(NAME.to_owned())
+    Ok(PRESHARED_KEY.to_owned())
 }
 
 /// Puts the member's credential where the Secret would be mounted, and tells the Secret's name.

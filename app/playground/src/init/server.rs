@@ -74,17 +74,22 @@ impl Server {
         if getsockopt(stream, PeerCredentials)?.uid() != nix::unistd::geteuid().as_raw() {
             return reply(&Reply::Failed("this playground belongs to another user".to_owned()));
         }
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line)?;
-        match serde_json::from_str(&line)? {
-            Request::Wait => self.wait(&mut reply),
+        for line in BufReader::new(stream).lines() {
+            self.reply(&serde_json::from_str(&line?)?, &mut reply)?;
+        }
+        Ok(())
+    }
+
+    fn reply(&self, request: &Request, reply: &mut impl FnMut(&Reply) -> io::Result<()>) -> io::Result<()> {
+        match request {
+            Request::Wait => self.wait(reply),
             Request::Status => match self.0.playground.get() {
                 Some(playground) => reply(&Reply::Status(Box::new(self.status(playground)))),
                 None => reply(&Reply::Failed("the playground is not ready yet".to_owned())),
             },
-            Request::Check { only } => match self.0.playground.get() {
+            Request::Check(wanted) => match self.0.playground.get() {
                 Some(playground) => {
-                    check::run(playground, only.as_deref(), |outcome| reply(&Reply::Checked(outcome)))?;
+                    check::run(playground, wanted, |outcome| reply(&Reply::Checked(outcome)))?;
                     reply(&Reply::Done)
                 }
                 None => reply(&Reply::Failed("the playground is not ready yet".to_owned())),

@@ -1,6 +1,9 @@
 //! UDP datagrams and their answers.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -74,4 +77,64 @@ fn parse(answer: &[u8], sent: &[u8]) -> Option<SocketAddr> {
         return None;
     }
     std::str::from_utf8(line).ok()?.parse().ok()
+}
+
+/// What became of a series of datagrams.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UdpReport {
+    /// Datagrams sent.
+    pub sent: u32,
+    /// Datagrams that came back.
+    pub received: u32,
+}
+
+/// A series of datagrams of one flow to an echo server that goes on until it is stopped, answered or not.
+#[derive(Debug)]
+pub struct UdpRun {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<io::Result<UdpReport>, LabError>>,
+    what: String,
+    host: Host,
+}
+
+impl UdpRun {
+    /// Starts to send datagrams of this many bytes at this interval.
+    pub fn start(
+        host: &Host,
+        to: SocketAddr,
+        (bytes, interval): (usize, Duration),
+    ) -> Result<Self, LabError> {
+        let UdpFlow { socket, host, what } = UdpFlow::open(host, to)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&stop);
+        let thread = host.spawn("datagrams", move || series(&socket, &payload(bytes), interval, &seen))?;
+        Ok(Self { stop, thread, what, host })
+    }
+
+    /// Stops sending and tells.
+    pub fn stop(self) -> Result<UdpReport, LabError> {
+        self.stop.store(true, Ordering::Relaxed);
+        let outcome = self.thread.join().unwrap_or_else(|_| Ok(Err(io::Error::other("the thread panicked"))));
+        outcome?.map_err(LabError::io(self.host.name(), self.what))
+    }
+}
+
+fn series(
+    socket: &UdpSocket,
+    datagram: &[u8],
+    interval: Duration,
+    stop: &AtomicBool,
+) -> io::Result<UdpReport> {
+    let mut report = UdpReport::default();
+    let mut buffer = vec![0; 65_536];
+    socket.set_nonblocking(true)?;
+    while !stop.load(Ordering::Relaxed) {
+        // That nobody is reached for a while is what it is about.
+        report.sent += u32::from(socket.send(datagram).is_ok());
+        thread::sleep(interval);
+        while let Ok(length) = socket.recv(&mut buffer) {
+            report.received += u32::from(parse(&buffer[..length], datagram).is_some());
+        }
+    }
+    Ok(report)
 }
