@@ -13,10 +13,10 @@ help: ## this list
 needs:
 	@./.ci/needs
 
-demo: ## build, bring two clusters up with every cable, check them, take them down
+demo: ## build, bring two dual-stack clusters up with every cable, check them, take them down
 	@./.ci/needs demo
 	@$(CARGO) build --profile ci --package submariner-bin --package subctl-bin
-	@$(TARGET)/ci/subctl playground check --cable-driver all
+	@$(TARGET)/ci/subctl playground check --cable-driver all --families dual
 
 test: needs ## all tests that this machine can run
 	@$(XTASK) test

@@ -100,8 +100,8 @@ impl Sources<'_> {
     pub(crate) fn traffic(&self) -> Vec<Option<PeerEvidence>> {
         let Cables::Keep(plan) = &self.outcome.cables else { return Vec::new() };
         let mut told = BTreeSet::new();
-        let mut first = |tunnel: &Tunnel| told.insert(tunnel.peer?).then(|| self.peer(tunnel)).flatten();
-        plan.tunnels.values().map(|tunnel| first(tunnel)).collect()
+        let first = |tunnel: &Tunnel| told.insert(tunnel.peer?).then(|| self.peer(tunnel)).flatten();
+        plan.tunnels.values().map(first).collect()
     }
 
     fn peer(&self, tunnel: &Tunnel) -> Option<PeerEvidence> {

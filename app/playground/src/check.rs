@@ -8,6 +8,7 @@ mod join;
 mod leak;
 mod links;
 mod member;
+mod narrow;
 mod nodes;
 mod outage;
 mod outcome;
@@ -55,6 +56,7 @@ const SUBJECTS: &[Subject] = &[
     nodes::checks,
     services::checks,
     links::checks,
+    narrow::checks,
     payload::checks,
     join::checks,
     input::checks,

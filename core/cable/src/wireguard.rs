@@ -213,8 +213,7 @@ fn tunnel(
     let from = plugin_address(view, family);
     let probe = endpoint.health_check_ips.get(family).map(|to| ProbeAddresses { to: *to, from });
     let networks = endpoint.subnet_set().of(family);
-    let tunnel =
-        Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer: Some(key) };
+    let tunnel = Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer: Some(key) };
     (CableId { cluster, family, path }, tunnel)
 }
 

@@ -179,7 +179,14 @@ fn only_families_that_both_clusters_have_go_inside_and_the_rest_is_told() {
         .lines()
         .filter(|line| ["peer", "tunnel", "Uncarried"].iter().any(|start| line.starts_with(start)))
         .collect();
-    assert_snapshot!(told.join("\n"), @"");
+    assert_snapshot!(told.join("\n"), @r"
+    peer AgICAgIC endpoint 172.18.0.3:4500 allowed 10.2.0.0/16 preshared keepalive 10
+    peer AwMDAwMD endpoint 172.18.0.4:4500 allowed fd03::/48 preshared keepalive 10
+    tunnel north v6 to 172.18.0.4 nat false probe Some((fd03::1, Some(fd01::1)))
+    tunnel west v4 to 172.18.0.3 nat false probe Some((10.2.0.2, Some(10.1.0.1)))
+    UncarriedFamily: Endpoint north-submariner-cable-north field spec.subnets: cluster north has no IPv4 networks, so it and 10.1.0.0/16 of this cluster cannot reach each other; use the IPv6 networks
+    UncarriedFamily: Endpoint west-submariner-cable-west field spec.subnets: cluster west has no IPv6 networks, so it and fd01::/48 of this cluster cannot reach each other; use the IPv4 networks
+    ");
     let only = gateway("172.18.0.2/16", "10.1.0.1/24", "10.1.0.0/16");
     let endpoints = vec![endpoint("north", "172.18.0.4", "fd03::/48", Some(key(3)))];
     let nothing = show(&GatewayView { endpoints, ..only });

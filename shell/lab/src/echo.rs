@@ -1,8 +1,8 @@
 //! Servers that send back what they get and tell whom they see.
 
 use std::io;
-use std::ops::Range;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
+use std::ops::Range;
 use std::thread;
 
 use nix::libc;

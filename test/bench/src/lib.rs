@@ -15,6 +15,7 @@ mod flood;
 mod heal;
 pub mod idle_timer;
 pub mod load;
+mod loss;
 mod memory;
 pub mod peers;
 mod planning;
@@ -61,6 +62,7 @@ const BENCHES: &[Bench] = &[
     vxlan::BENCH,
     wireguard::BENCH,
     flood::BENCH,
+    loss::BENCH,
     restart::BENCH,
 ];
 

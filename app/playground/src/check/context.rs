@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use subm_cable::CABLES;
-use subm_lab::{ECHO_PORT, Host};
+use subm_lab::{ECHO_PORT, Host, LabError};
 use subm_types::{Family, PerFamily};
 use tokio::runtime::Runtime;
 
+use super::narrow::narrow;
 use super::outcome::Skip;
 
 use crate::daemon::Daemon;
@@ -159,12 +160,18 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Does something that needs every packet; where packets are lost on purpose, until it works.
-    pub(super) fn again_if_lossy<T>(&self, attempt: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    /// Asks once; where packets are lost on purpose, until an answer comes.
+    pub(super) fn asked<T>(&self, ask: impl Fn(Duration) -> Result<T, LabError>) -> anyhow::Result<T> {
         match self.must_be_lossless() {
-            Ok(()) => attempt(),
-            Err(_) => until_ok(PATIENCE, attempt).map(|(value, _)| value),
+            Ok(()) => Ok(ask(ANSWER)?),
+            Err(_) => until_ok(PATIENCE, || Ok(ask(ANSWER / 4)?)).map(|(value, _)| value),
         }
+    }
+
+    /// Every way between two clusters that long TCP connections pass.
+    pub(super) fn wide_lanes(&self) -> Vec<Lane<'a>> {
+        let wide = |lane: &Lane<'_>| narrow(self, *lane).is_none_or(|narrow| narrow.known);
+        self.lanes().into_iter().filter(wide).collect()
     }
 
     /// Every way between two clusters.

@@ -30,6 +30,9 @@ fn killed(context: &Context<'_>, daemons: &[&Daemon]) -> anyhow::Result<String> 
     for lane in context.lanes() {
         let (host, target) = context.longest_way(lane)?;
         pings.push(PingRun::start(host, target, Duration::from_millis(10))?);
+    }
+    for lane in context.wide_lanes() {
+        let (host, target) = context.longest_way(lane)?;
         streams.push(StreamRun::start(host, echo(target))?);
     }
     std::thread::sleep(BEFORE);

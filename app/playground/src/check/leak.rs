@@ -179,10 +179,9 @@ fn unseen(context: &Context<'_>, hit: impl FnOnce() -> anyhow::Result<()>) -> an
     std::thread::sleep(Duration::from_millis(200));
     hit()?;
     std::thread::sleep(Duration::from_millis(500));
-    let healed = until_ok(PATIENCE, || {
+    let healed = ways.iter().try_for_each(|(host, target)| {
         let soon = Duration::from_millis(200);
-        ways.iter().try_for_each(|(host, target)| traffic::ping(host, *target, 56, soon).map(drop))?;
-        Ok(())
+        until_ok(PATIENCE, || Ok(traffic::ping(host, *target, 56, soon)?)).map(drop)
     });
     let (sent, lost) = traffic.stop()?;
     let mut carried = 0;
@@ -212,7 +211,7 @@ fn streams(context: &Context<'_>) -> anyhow::Result<Vec<StreamRun>> {
         let (host, target) = context.longest_way(lane)?;
         Ok(StreamRun::start(host, echo(target))?)
     };
-    context.lanes().into_iter().map(start).collect()
+    context.wide_lanes().into_iter().map(start).collect()
 }
 
 /// Pings and datagrams on every way.

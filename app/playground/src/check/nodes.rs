@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use subm_lab::traffic;
 
 use super::Check;
-use super::context::{ANSWER, Context, Lane, echo, of};
+use super::context::{Context, Lane, echo, of};
 use crate::topology::Node;
 
 pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
@@ -15,7 +15,7 @@ pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
             let name = format!("node/{}/{}>{}/{}", lane.from.name, node.role, lane.to.name, lane.family);
             checks.push(Check::new(name, move |context| {
                 let (node, lane) = (context.node(&near)?, context.lane(&key)?);
-                context.again_if_lossy(|| reach_all(context, node, lane))
+                reach_all(context, node, lane)
             }));
         }
     }
@@ -30,10 +30,10 @@ pub(super) fn reach_all(context: &Context<'_>, node: &Node, lane: Lane<'_>) -> a
     for (_, pod) in lane.to.all_pods() {
         let target = of(pod.addresses, lane.family)?;
         let seen = [
-            traffic::tcp(host, echo(target), 1000, ANSWER)?.seen_as,
-            traffic::udp(host, echo(target), 1000, ANSWER)?.seen_as,
+            context.asked(|limit| traffic::tcp(host, echo(target), 1000, limit))?.seen_as,
+            context.asked(|limit| traffic::udp(host, echo(target), 1000, limit))?.seen_as,
         ];
-        traffic::ping(host, target, 56, ANSWER)?;
+        context.asked(|limit| traffic::ping(host, target, 56, limit))?;
         if let Some(wrong) = seen.iter().find(|seen| seen.ip() != own) {
             bail!("{} answered, but saw {} and not {own}", pod.name, wrong.ip());
         }

@@ -10,6 +10,8 @@ use subm_types::Family;
 
 use super::Check;
 use super::context::{ANSWER, Context, Lane, PATIENCE, echo, until_ok};
+use super::narrow::{Narrow, narrow};
+use super::outcome::Skip;
 use super::pods::own_source;
 
 /// Bytes of ICMP or UDP headers, and of TCP's with a timestamp.
@@ -20,7 +22,9 @@ const BARE_SEGMENT: u32 = 20;
 /// Bytes that a cable adds, at the least and at the most among those known.
 const OVERHEADS: [u32; 5] = [0, 50, 60, 70, 80];
 const LARGE: usize = 16_000;
-/// Nearly the largest datagram that there is: the answer is longer by an address.
+/// By as much an answer over UDP is longer at the most.
+const ADDRESS: usize = 64;
+/// Nearly the largest datagram that there is.
 const LARGEST: usize = 65_400;
 /// On a wire that loses packets a check is about those that come through.
 const LOSSY_TRANSFER: u64 = 4_000_000;
@@ -42,8 +46,8 @@ pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
             let lane = context.lane(&key)?;
             let (host, target) = context.longest_way(lane)?;
             let slowest = lane.from.uplink.rate.0.into_iter().chain(lane.to.uplink.rate.0).min();
-            let lossy = context.must_be_lossless().is_err();
-            job(&Way { host, target, lane, slowest, lossy, transfer: context.transfer })
+            let (lossy, narrow) = (context.must_be_lossless().is_err(), narrow(context, lane));
+            job(&Way { host, target, lane, slowest, lossy, narrow, transfer: context.transfer })
         })
     };
     let jobs = |lane| all.map(|job| (lane, job));
@@ -59,6 +63,8 @@ struct Way<'a> {
     slowest: Option<u64>,
     /// Whether packets are lost on purpose.
     lossy: bool,
+    /// Whether there is too little room for what IPv6 needs.
+    narrow: Option<Narrow>,
     /// Bytes of a transfer.
     transfer: u64,
 }
@@ -89,8 +95,27 @@ impl Way<'_> {
             (true, Cut::Datagram) => (0..=1, &[][..]),
         };
         let near = |limit: i32| around.clone().filter_map(move |more| usize::try_from(limit + more).ok());
-        let all = limits.flat_map(near).filter(|size| *size <= LARGEST);
-        all.chain([1, 512]).chain(many.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
+        let all = limits.flat_map(near).chain([1, 512]).chain(many.iter().copied());
+        let most = self.room(cut).map_or(LARGEST, |room| room.min(LARGEST));
+        all.filter(|size| *size <= most).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// The largest payload that passes, where that is limited.
+    fn room(&self, cut: Cut) -> Option<usize> {
+        let narrow = self.narrow.as_ref().filter(|narrow| cut == Cut::Datagram || !narrow.known)?;
+        let whole = limits(narrow.room, self.lane.family, cut);
+        let at_once = if cut == Cut::Datagram { whole.first() } else { whole.get(1) };
+        at_once.and_then(|size| usize::try_from(*size).ok())
+    }
+
+    /// What is said when all of these came back.
+    fn whole(&self, sizes: &[usize], cut: Cut) -> String {
+        let largest = sizes.last().copied().unwrap_or_default();
+        let said = format!("{} sizes from 1 to {largest} bytes came back whole", sizes.len());
+        match self.narrow.as_ref().filter(|_| self.room(cut).is_some()) {
+            Some(narrow) => format!("{said}; larger ones do not pass: {}", narrow.why),
+            None => said,
+        }
     }
 
     /// How long an answer to this many bytes may take. A packet that is too big is lost once, and the sender told.
@@ -130,16 +155,18 @@ fn icmp(way: &Way<'_>) -> anyhow::Result<String> {
     for bytes in &sizes {
         until_ok(LEARNING, || Ok(traffic::ping(way.host, way.target, *bytes, way.one_try(*bytes))?))?;
     }
-    Ok(whole(&sizes))
+    Ok(way.whole(&sizes, Cut::Datagram))
 }
 
 fn udp(way: &Way<'_>) -> anyhow::Result<String> {
-    let (sizes, mut seen) = (way.sizes(Cut::Datagram), String::new());
+    let (mut sizes, mut seen) = (way.sizes(Cut::Datagram), String::new());
+    let room = way.room(Cut::Datagram).map(|room| room - ADDRESS);
+    sizes.retain(|size| room.is_none_or(|room| *size <= room));
     for bytes in &sizes {
         let ask = || Ok(traffic::udp(way.host, echo(way.target), *bytes, way.one_try(*bytes))?);
         seen = own_source(&until_ok(LEARNING, ask)?.0)?;
     }
-    Ok(format!("{}, {seen}", whole(&sizes)))
+    Ok(format!("{seen}, {}", way.whole(&sizes, Cut::Datagram)))
 }
 
 /// The same where routers may cut packets on their way.
@@ -159,15 +186,13 @@ fn tcp(way: &Way<'_>) -> anyhow::Result<String> {
         let echoed = if way.lossy { until_ok(PATIENCE, ask)?.0 } else { ask()? };
         seen = own_source(&echoed)?;
     }
-    Ok(format!("{}, {seen}", whole(&sizes)))
-}
-
-fn whole(sizes: &[usize]) -> String {
-    let largest = sizes.last().copied().unwrap_or_default();
-    format!("{} sizes from 1 to {largest} bytes came back whole", sizes.len())
+    Ok(format!("{seen}, {}", way.whole(&sizes, Cut::Stream)))
 }
 
 fn transfer(way: &Way<'_>) -> anyhow::Result<String> {
+    if let Some(narrow) = way.narrow.as_ref().filter(|narrow| !narrow.known) {
+        return Err(Skip(narrow.why.clone()).into());
+    }
     // On a slow wire a second's worth says as much.
     let most = [way.slowest.map(|rate| rate / 8), way.lossy.then_some(LOSSY_TRANSFER)];
     let bytes = most.into_iter().flatten().fold(way.transfer, u64::min);

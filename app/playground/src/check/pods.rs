@@ -5,7 +5,7 @@ use subm_lab::traffic::{self, Echoed};
 use subm_types::Family;
 
 use super::Check;
-use super::context::{ANSWER, Context, echo, of};
+use super::context::{Context, echo, of};
 
 /// How packets are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -43,14 +43,15 @@ fn reach(
     let (near, far) = (context.node(near)?, context.node(far)?);
     let ((_, host), (target, _)) = (context.pod(near)?, context.pod(far)?);
     let target = of(target.addresses, family)?;
-    context.again_if_lossy(|| match protocol {
+    let echoed = match protocol {
         Protocol::Icmp => {
-            let took = traffic::ping(host, target, 56, ANSWER)?;
-            Ok(format!("answered in {} µs", took.as_micros()))
+            let took = context.asked(|limit| traffic::ping(host, target, 56, limit))?;
+            return Ok(format!("answered in {} µs", took.as_micros()));
         }
-        Protocol::Tcp => own_source(&traffic::tcp(host, echo(target), 1000, ANSWER)?),
-        Protocol::Udp => own_source(&traffic::udp(host, echo(target), 1000, ANSWER)?),
-    })
+        Protocol::Tcp => context.asked(|limit| traffic::tcp(host, echo(target), 1000, limit))?,
+        Protocol::Udp => context.asked(|limit| traffic::udp(host, echo(target), 1000, limit))?,
+    };
+    own_source(&echoed)
 }
 
 /// The other side must have seen the caller's own address.

@@ -32,7 +32,7 @@ pub(super) fn checks(context: &Context<'_>) -> Vec<Check> {
             let name = format!("service/{from}/{}/{kind}>{to}/{}", node.role, lane.family);
             checks.push(Check::new(name, move |context| {
                 let (node, lane) = (context.node(&near)?, context.lane(&key)?);
-                context.again_if_lossy(|| call(context, node, lane))
+                call(context, node, lane)
             }));
         }
     }
@@ -61,8 +61,8 @@ fn from_pod(context: &Context<'_>, near: &Node, lane: Lane<'_>) -> anyhow::Resul
     let service = echo(of(lane.to.echo_service(), lane.family)?);
     let mut seen = String::new();
     for _ in 0..DRAWS {
-        own_source(&traffic::tcp(pod, service, 1000, ANSWER)?)?;
-        seen = own_source(&traffic::udp(pod, service, 1000, ANSWER)?)?;
+        own_source(&context.asked(|limit| traffic::tcp(pod, service, 1000, limit))?)?;
+        seen = own_source(&context.asked(|limit| traffic::udp(pod, service, 1000, limit))?)?;
     }
     Ok(format!("{} answered {} times, {seen}", service.ip(), 2 * DRAWS))
 }
@@ -74,8 +74,8 @@ fn from_node(context: &Context<'_>, near: &Node, lane: Lane<'_>) -> anyhow::Resu
     let service = echo(of(lane.to.echo_service(), lane.family)?);
     let mut seen = BTreeSet::new();
     for _ in 0..DRAWS {
-        seen.insert(traffic::tcp(host, service, 1000, ANSWER)?.seen_as.ip());
-        seen.insert(traffic::udp(host, service, 1000, ANSWER)?.seen_as.ip());
+        seen.insert(context.asked(|limit| traffic::tcp(host, service, 1000, limit))?.seen_as.ip());
+        seen.insert(context.asked(|limit| traffic::udp(host, service, 1000, limit))?.seen_as.ip());
     }
     if seen.iter().any(|seen| *seen != own) {
         bail!("{} answered, but saw {seen:?} and not {own}", service.ip());

@@ -83,13 +83,11 @@ impl Visitor {
         };
         let thread = host.spawn("visitor", live)?;
         let visitor = Self { host, key, stay, thread };
-        match come.recv() {
-            Ok(()) => Ok(visitor),
-            Err(_) => {
-                visitor.leave()?;
-                bail!("the visitor did not come")
-            }
+        if come.recv().is_err() {
+            visitor.leave()?;
+            bail!("the visitor did not come");
         }
+        Ok(visitor)
     }
 
     /// Its addresses on the WAN.
@@ -179,11 +177,7 @@ fn wireguard(context: &Context<'_>, family: Family) -> anyhow::Result<(NodePlan,
     Ok((plan, public_key))
 }
 
-fn add_routes(
-    plan: &mut NodePlan,
-    (cluster, family): (&Cluster, Family),
-    way: &Route,
-) -> anyhow::Result<()> {
+fn add_routes(plan: &mut NodePlan, (cluster, family): (&Cluster, Family), way: &Route) -> anyhow::Result<()> {
     for dst in [of(cluster.pods(), family)?, of(cluster.services(), family)?] {
         let route = Route { src: Some(visit(family).0), ..way.clone() };
         plan.routes.insert(RouteKey { table: TableId::MAIN, dst, metric: METRIC }, route);

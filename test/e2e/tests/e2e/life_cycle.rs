@@ -110,6 +110,53 @@ fn states_are_shown(playground: &Playground) -> Result<()> {
 }
 
 #[test]
+fn name_is_free_when_its_playground_is_down() -> Result<()> {
+    let subctl = program("subctl")?;
+    let playground = Playground::up(&subctl, &["--pods", "1", "--workers", "0"])?;
+    for _ in 0..3 {
+        let said = |words: &[&str]| -> Result<()> {
+            let output = playground.command(words).output()?;
+            ensure!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+            Ok(())
+        };
+        said(&["check", "--only", "at-home"])?;
+        said(&["down"])?;
+        said(&["up", "--pods", "1", "--workers", "0"])?;
+    }
+    playground.down()
+}
+
+#[test]
+fn check_takes_its_own_playgrounds_down() -> Result<()> {
+    let subctl = program("subctl")?;
+    let words = ["playground", "check", "--cable-driver", "all", "--only", "at-home", "--workers", "0"];
+    let output = Command::new(&subctl).args(words).env_remove("SUBCTL_PLAYGROUND").output()?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ensure!(output.status.success(), "{}{}", said(&output.stdout), said(&output.stderr));
+    ensure!(said(&output.stdout).contains("demo: 4 of 4 checks passed"), "{}", said(&output.stdout));
+    Ok(())
+}
+
+#[test]
+fn switched_off_user_namespaces_are_told_at_once() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    open_to_all(folder.path())?;
+    for name in ["subctl", "submariner"] {
+        std::fs::copy(program(name)?, folder.path().join(name))?;
+    }
+    let subctl = text(&folder.path().join("subctl"))?;
+    // The limit counts within a user namespace, so that the machine's own stays as it is.
+    let script = format!("echo 0 > /proc/sys/user/max_user_namespaces && exec {subctl} playground up");
+    let words = ["--user", "--map-user", "65534", "--map-group", "65534", "--keep-caps", "sh", "-c", &script];
+    let output = Command::new("unshare").args(words).stdin(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(1), "{}: {said}", output.status);
+    ensure!(said.contains("user.max_user_namespaces = 0") && said.contains("run this as root"), "{said}");
+    ensure!(said.lines().count() == 1, "{said}");
+    Ok(())
+}
+
+#[test]
 fn killed_holder_or_killed_init_leaves_nothing() -> Result<()> {
     let subctl = program("subctl")?;
     let before = Machine::look()?;

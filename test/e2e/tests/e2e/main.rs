@@ -3,3 +3,4 @@
 mod bad_input;
 mod life_cycle;
 mod restored;
+mod wires;
