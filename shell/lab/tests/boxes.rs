@@ -7,6 +7,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
 use subm_lab::traffic::{self, PingRun};
 use subm_lab::{ECHO_PORT, EchoServer, Ground, Guarded, Host, Impairment, SourcePort, Transport, Veth};
 
@@ -228,6 +230,45 @@ fn a_lossy_wire_loses_that_share_each_way_in_both_families() {
             assert!(report.sent > 700 && (0.75..0.87).contains(&arrived), "{arrived} of {}", report.sent);
             traffic::tcp(&left, echo(target), 200_000, Duration::from_secs(10)).unwrap();
         }
+    });
+}
+
+/// Packets that arrived on the outer box by the wire between the boxes.
+fn arrived(row: &Row) -> u64 {
+    let text = row.far.enter(|| std::fs::read_to_string("/proc/thread-self/net/dev")).unwrap().unwrap();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("in0:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// How many packets of the wire a megabyte of TCP and one call with 32 datagrams make.
+fn packets_on_the_wire(row: &Row) -> (u64, u64) {
+    const DATAGRAM: usize = 1000;
+    let before = arrived(row);
+    traffic::transfer(&row.inside, echo(ip(SERVER)), 1_000_000, ANSWER).unwrap();
+    let between = arrived(row);
+    let send = || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect((SERVER, 9)).unwrap();
+        setsockopt(&socket, UdpGsoSegment, &i32::try_from(DATAGRAM).unwrap()).unwrap();
+        assert_eq!(socket.send(&[0; 32 * DATAGRAM]).unwrap(), 32 * DATAGRAM);
+    };
+    row.inside.enter(send).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    (between - before, arrived(row) - between)
+}
+
+#[test]
+fn what_a_bad_wire_loses_is_one_segment_or_datagram_also_of_those_that_are_sent_together() {
+    on_ground(async |row| {
+        row.far.add_route("10.0.1.0/24".parse().unwrap(), ip(NEAR)).await.unwrap();
+        row.server.add_route("10.0.1.0/24".parse().unwrap(), ip(FAR)).await.unwrap();
+        traffic::ping(&row.inside, ip(SERVER), 10, ANSWER).unwrap();
+        let (segments, datagrams) = packets_on_the_wire(&row);
+        assert!(segments < 500 && datagrams < 10, "a good wire carries {segments} and {datagrams}");
+        let wire = Veth { here: (&row.near, "out0"), there: (&row.far, "in0"), mtu: 1500 };
+        wire.impair(&Impairment { lost_of_100_000: 1, bits_per_second: None }).await.unwrap();
+        let (segments, datagrams) = packets_on_the_wire(&row);
+        assert!(segments >= 1_000_000 / 1460 && datagrams >= 31, "a bad one {segments} and {datagrams}");
     });
 }
 

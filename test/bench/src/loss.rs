@@ -36,14 +36,15 @@ fn run(programs: &Programs) -> Result<Vec<Record>> {
         let playground =
             programs.playground(&["--cable-driver", driver, "--loss", LOSS, "--workers", "0"])?;
         let contenders = [cable(driver, &playground)?, bare(&playground)?];
-        let scores = interleave(&contenders, LOAD, ROUNDS).into_iter().collect::<Result<Vec<Score>>>()?;
+        let outcomes = interleave(&contenders, &[LOAD], ROUNDS).into_iter().flat_map(|(_, scores)| scores);
+        let scores = outcomes.collect::<Result<Vec<Score>>>()?;
         let [ours, bare] = &scores[..] else { unreachable!("two were measured") };
         // What the generators alone cost says nothing here.
         let figures = scores.iter().flat_map(|score| score.records(&format!("loss/{driver}"), LOAD));
         records.extend(figures.filter(|record| !record.name.ends_with("/cpu")));
         let words = format!("≥ {BOUND} × bare TCP over the same uplink, medians of {}", ROUNDS.count);
         records.push(
-            ours.against(format!("loss/{driver}"), bare, LOAD).asks_ratio(Bound::AtLeast(BOUND), words),
+            ours.against(format!("loss/{driver}"), bare, LOAD)?.asks_ratio(Bound::AtLeast(BOUND), words),
         );
         playground.down()?;
     }
