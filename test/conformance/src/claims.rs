@@ -4,8 +4,10 @@ mod access;
 mod apply;
 mod builtin;
 mod clients;
+mod controllers;
 mod custom;
 mod garbage;
+mod hub;
 mod lists;
 mod objects;
 mod patches;
@@ -45,7 +47,9 @@ pub const GROUPS: &[Group] = &[
     Group { name: "Access", claims: access::CLAIMS },
     Group { name: "Built-in kinds", claims: builtin::CLAIMS },
     Group { name: "Custom resources", claims: custom::CLAIMS },
-    Group { name: "Clients", claims: clients::CLAIMS },
+    Group { name: "The client library", claims: clients::CLAIMS },
+    Group { name: "Our controllers", claims: controllers::CLAIMS },
+    Group { name: "Members and hub", claims: hub::CLAIMS },
     Group { name: "On the wire", claims: wire::CLAIMS },
 ];
 

@@ -91,7 +91,7 @@ async fn token(ground: &Ground, name: &str, spec: &Value) -> Result<String> {
 }
 
 /// The same ground as a new service account.
-async fn somebody(ground: &Ground) -> Result<Ground> {
+pub(super) async fn somebody(ground: &Ground) -> Result<Ground> {
     ground.create("serviceaccounts", &account("somebody")).await?;
     let token = token(ground, "somebody", &json!({"expirationSeconds": 3600})).await?;
     Ok(ground.by(ground.api.client_with(&token).await?))
@@ -174,7 +174,7 @@ fn binding(ground: &Ground, role_kind: &str, role: &str) -> Value {
 }
 
 /// Lets somebody do in this namespace what a rule says.
-async fn allow(ground: &Ground, rule: &Value) -> Result<()> {
+pub(super) async fn allow(ground: &Ground, rule: &Value) -> Result<()> {
     ground.create(&format!("{RBAC}/roles"), &role_of("Role", "some", &json!([rule]))).await?;
     ground.create(&format!("{RBAC}/rolebindings"), &binding(ground, "Role", "some")).await?;
     Ok(())

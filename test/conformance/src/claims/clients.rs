@@ -1,6 +1,6 @@
-//! The client code that our programs are made of: kube's runtime, and ours on top of it.
+//! The client library that our programs are built on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +13,6 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{Controller, WatchStreamExt as _, controller::Action, reflector, watcher};
 use kube::{Api, Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
-use subm_api::{ClusterSpec, EndpointSpec};
-use subm_kube::lease::campaign;
-use subm_kube::{Candidate, Connection, HubSync, Leadership};
-use subm_probe::LeaseTiming;
-use subm_sync::{Own, Publication, Published, PublishedEndpoint};
-use subm_types::{ClusterUid, Epoch};
-use tokio::sync::{oneshot, watch};
 
 use crate::claims::Claim;
 use crate::ground::{Ground, Patch, config_map, same};
@@ -40,18 +33,6 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         says: "kube's controller makes what its objects want, and makes it again",
         proof: |ground| Box::pin(controller(ground)),
-    },
-    Claim {
-        says: "our watch begins with a complete list and tells every change",
-        proof: |ground| Box::pin(our_watch(ground)),
-    },
-    Claim {
-        says: "of two candidates for our lease one leads, and the other follows it",
-        proof: |ground| Box::pin(lease(ground)),
-    },
-    Claim {
-        says: "two members of a clusterset see each other over a hub, and forget who leaves",
-        proof: |ground| Box::pin(hub(ground)),
     },
 ];
 
@@ -163,139 +144,4 @@ async fn controlled(ground: &Ground) -> Result<()> {
     wanted("a", "Mg==").await?;
     ground.delete(&ground.at("secrets", "a")).await?.wants(200)?;
     wanted("a", "Mg==").await
-}
-
-fn connection(ground: &Ground, namespace: &str) -> Connection {
-    Connection {
-        client: ground.client.clone(),
-        server: ground.api.server.clone(),
-        namespace: namespace.to_owned(),
-    }
-}
-
-async fn our_watch(ground: Ground) -> Result<()> {
-    use subm_kube::Event as Told;
-    ground.create("configmaps", &ours("a")).await?;
-    let watched =
-        subm_kube::Watch::<ConfigMap>::namespaced(&connection(&ground, &ground.namespace)).labels("of");
-    let mut events = watched.events().boxed();
-    let mut next = async || {
-        let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await;
-        event.context("no event within 20 s")?.context("the watch ends")
-    };
-    let first = next().await?;
-    let complete = matches!(&first, Told::Snapshot { objects, .. } if objects.len() == 1);
-    ensure!(complete, "the watch does not begin with the list");
-    ground.create("configmaps", &ours("b")).await?;
-    ensure!(matches!(next().await?, Told::Applied(map) if map.name_any() == "b"), "b is not told");
-    ground.delete(&ground.at("configmaps", "a")).await?.wants(200)?;
-    ensure!(matches!(next().await?, Told::Deleted(key) if key.name == "a"), "the end of a is not told");
-    Ok(())
-}
-
-async fn holds<T: Clone>(told: &mut watch::Receiver<T>, what: &str, is: impl FnMut(&T) -> bool) -> Result<T> {
-    let value = tokio::time::timeout(Duration::from_secs(20), told.wait_for(is)).await;
-    Ok(value.with_context(|| format!("never {what}"))?.context("it ended")?.clone())
-}
-
-async fn lease(ground: Ground) -> Result<()> {
-    let timing = LeaseTiming {
-        duration: Duration::from_secs(6),
-        renew_deadline: Duration::from_secs(4),
-        retry: Duration::from_millis(200),
-    };
-    let stand = |host: &str| {
-        let (tell, told) = watch::channel(Leadership::default());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (connection, candidate) =
-            (connection(&ground, &ground.namespace), Candidate::gateway(host, timing));
-        let task = tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            campaign(&connection, candidate, tell, stopped).await;
-        });
-        (told, stop, task)
-    };
-    let (mut one, stop, first) = stand("one");
-    holds(&mut one, "leads the only candidate", |told| told.leader).await?;
-    let (mut two, _stop_two, second) = stand("two");
-    let seen = |told: &Leadership| told.holder.as_deref() == Some("one-submariner-gateway");
-    let seen = holds(&mut two, "is the leader seen", seen).await?;
-    ensure!(!seen.leader, "both lead");
-    drop(stop);
-    holds(&mut two, "leads the other once the first has gone", |told| told.leader).await?;
-    let lease = ground.get(&ground.at("coordination.k8s.io/v1/leases", "submariner-gateway-lock")).await?;
-    same(&lease.wants(200)?, "/spec/holderIdentity", &json!("two-submariner-gateway"))?;
-    first.abort();
-    second.abort();
-    Ok(())
-}
-
-/// A cluster with a namespace for its home, which publishes one gateway.
-fn member(ground: &Ground, id: &str, number: u8) -> Result<(HubSync, tokio::task::JoinHandle<()>)> {
-    let home = connection(ground, &format!("{}-{id}", ground.namespace));
-    let own = Own {
-        cluster: id.parse()?,
-        uid: ClusterUid(format!("kube-system-of-{id}")),
-        hub_namespace: ground.namespace.clone(),
-        home_namespace: home.namespace.clone(),
-        publication: Publication::Hold,
-    };
-    let (sync, run) = HubSync::new(&connection(ground, &ground.namespace), &home, own);
-    let subnet = format!("10.{number}.0.0/16");
-    let cluster = ClusterSpec {
-        cluster_id: id.to_owned(),
-        cluster_cidr: vec![subnet.clone()],
-        ..ClusterSpec::default()
-    };
-    let spec: EndpointSpec = serde_json::from_value(json!({
-        "cluster_id": id, "cable_name": format!("submariner-cable-{id}-10-0-0-{number}"), "hostname": "gateway",
-        "subnets": [subnet], "private_ip": format!("10.0.0.{number}"), "public_ip": "", "nat_enabled": false, "backend": "vxlan",
-    }))?;
-    let endpoint = PublishedEndpoint { spec, epoch: Epoch(1), annotations: BTreeMap::new() };
-    sync.publish(Publication::Publish(Published { cluster, endpoints: vec![endpoint] }));
-    Ok((sync, tokio::spawn(run)))
-}
-
-async fn hub(ground: Ground) -> Result<()> {
-    for id in ["east", "west"] {
-        let name = format!("{}-{id}", ground.namespace);
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        ground.post("/api/v1/namespaces", &namespace).await?.wants(201)?;
-    }
-    let (east, first) = member(&ground, "east", 1)?;
-    let (west, second) = member(&ground, "west", 2)?;
-    let outcome = met(&ground, &east).await;
-    first.abort();
-    second.abort();
-    drop(west);
-    for id in ["east", "west"] {
-        ground.delete(&format!("/api/v1/namespaces/{}-{id}", ground.namespace)).await?.wants(200)?;
-    }
-    outcome
-}
-
-async fn met(ground: &Ground, east: &HubSync) -> Result<()> {
-    let of = async |member: &str, cluster: &str| {
-        let path = format!(
-            "/apis/submariner.io/v1/namespaces/{}-{member}/endpoints?labelSelector=submariner-io/clusterID%3D{cluster}",
-            ground.namespace
-        );
-        let list = ground.get(&path).await?.wants(200)?;
-        anyhow::Ok(list["items"].as_array().map_or(0, Vec::len))
-    };
-    for (member, other) in [("east", "west"), ("west", "east")] {
-        ground
-            .until("each has the other's Endpoint", || async {
-                ensure!(of(member, other).await? == 1, "{member} does not have that of {other}");
-                Ok(())
-            })
-            .await?;
-    }
-    east.publish(Publication::Withdraw);
-    ground
-        .until("who leaves is forgotten", || async {
-            ensure!(of("west", "east").await? == 0, "west still has the Endpoint of east");
-            Ok(())
-        })
-        .await
 }
