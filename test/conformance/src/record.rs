@@ -57,9 +57,15 @@ pub fn compare(name: &str, page: &str) -> Result<()> {
         return std::fs::write(&path, page).with_context(|| format!("cannot write {name}"));
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    let news: Vec<_> = page.lines().filter(|line| !kept.lines().any(|kept| kept == *line)).collect();
     if kept != page {
-        bail!("{name} is not what was found; set UPDATE=1 to write it. New in it:\n{}", news.join("\n"));
+        let first = page.lines().zip(kept.lines()).find(|(found, kept)| found != kept).unwrap_or_default();
+        let news: Vec<_> = page.lines().filter(|line| !kept.lines().any(|kept| kept == *line)).collect();
+        bail!(
+            "{name} is not what was found; set UPDATE=1 to write it. First found {:?} instead of {:?}. New in it:\n{}",
+            first.0,
+            first.1,
+            news.join("\n")
+        );
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ fn line(text: &str) -> String {
     // In YAML, JSON and describe's text the value follows its name.
     for at in 1..words.len() {
         let name = words[at - 1].trim_matches(['"', ':', '{', ',']).to_owned();
-        if name == "resourceVersion" || name == "Version:" {
+        if name == "resourceVersion" || (name == "Version" && at > 1 && words[at - 2] == "Resource") {
             "VERSION".clone_into(&mut words[at]);
         }
     }
@@ -111,6 +111,7 @@ mod tests {
             ("  uid: d9c0a02b-22ec-46e5-86d1-65913e6b9200", "  uid: UID"),
             ("  creationTimestamp: \"2027-05-05T01:02:03Z\"", "  creationTimestamp: \"TIME\""),
             ("  renewTime: \"2026-01-01T00:00:00.000000Z\"", "  renewTime: \"2026-01-01T00:00:00.000000Z\""),
+            ("  Resource Version:    270", "  Resource Version: VERSION"),
             ("port 80/TCP 5 sand", "port 80/TCP 5 sand"),
             (
                 "{\"resourceVersion\":\"17\",\"uid\":\"d9c0a02b-22ec-46e5-86d1-65913e6b9200\"}",
