@@ -250,7 +250,7 @@ fn packets_on_the_wire(row: &Row) -> (u64, u64) {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.connect((SERVER, 9)).unwrap();
         setsockopt(&socket, UdpGsoSegment, &i32::try_from(DATAGRAM).unwrap()).unwrap();
-        assert_eq!(socket.send(&[0; 32 * DATAGRAM]).unwrap(), 32 * DATAGRAM);
+        assert_eq!(socket.send(&vec![0; 32 * DATAGRAM]).unwrap(), 32 * DATAGRAM);
     };
     row.inside.enter(send).unwrap();
     std::thread::sleep(Duration::from_millis(50));
