@@ -3,9 +3,10 @@
 //! [`Store`] is pure state: objects by kind, namespace and name, a version counter and a bounded history per kind.
 //! [`ApiServer`] puts a lock, a clock, credentials and fault knobs around it, and serves it over TLS
 //! ([`ApiServer::serve`]) or in the process ([`ApiServer::service`], for `kube::Client::new`).
-//! Built-in kinds are one table in `kinds.rs`; others come from definitions that are created through the API. Everything is kept in memory, and with [`Builder::open`] also in a file: then
-//! nothing is acknowledged or shown that a crash could take back. It never runs controllers: owner references are not
-//! followed, Pods are plain objects.
+//! Built-in kinds are one table in `kinds.rs`; others come from definitions that are created through the API.
+//! Everything is kept in memory, and with [`Builder::open`] also in a file: then nothing is acknowledged or shown that
+//! a crash could take back. Owner references are followed within the write that deletes an owner; Pods are plain
+//! objects.
 
 mod access;
 mod apply;
@@ -23,6 +24,7 @@ mod kubeconfig;
 mod managers;
 mod metadata;
 mod openapi;
+mod pages;
 mod patch;
 mod rbac;
 mod reactions;
@@ -59,7 +61,7 @@ pub use selector::Selector;
 pub use serve::{Service, Unreachable};
 pub use server::{ApiServer, Builder, NotServed, Objects, OpenError, Statistics};
 pub use storage::{Damage, Storage, StorageError};
-pub use store::{Change, Deletion, Effect, Event, Object, Place, Preconditions, Store, Writer};
+pub use store::{Change, Deletion, Effect, Event, Object, Place, Preconditions, Propagation, Store, Writer};
 pub use tls::{Authority, Certified, ServerTls, TlsError};
 
 /// Text as Kubernetes writes bytes.

@@ -37,23 +37,13 @@ pub(crate) fn fields(object: &mut Value) -> &mut Map<String, Value> {
     object["metadata"].as_object_mut().expect("it was just made an object")
 }
 
-/// Checks that an object is of the kind, namespace and name of its place, and completes it so.
-pub(crate) fn normalise(place: &Place, object: &mut Value) -> Result<(), Refusal> {
-    let kind = place.kind;
+/// Refuses what is no object, or one whose parts are of other types than those of any kind.
+pub(crate) fn check_body(object: &Value) -> Result<(), Refusal> {
     let bad = |message: String| Err(Refusal::BadRequest(message));
     if !is_within(object, DEEPEST) {
         return bad(format!("the object has more than {DEEPEST} levels"));
     }
-    let Some(root) = object.as_object_mut() else { return bad("the body must be a JSON object".to_owned()) };
-    let expected = [("apiVersion", kind.api_version()), ("kind", kind.name.to_owned())];
-    for (field, expected) in expected {
-        match root.get(field) {
-            None | Some(Value::Null) => {}
-            Some(found) if *found == json!(expected) => {}
-            Some(found) => return bad(format!("the {field} in the data ({found}) must be {expected:?}")),
-        }
-        root.insert(field.to_owned(), json!(expected));
-    }
+    let Some(root) = object.as_object() else { return bad("the body must be a JSON object".to_owned()) };
     for field in ["metadata", "spec", "status", "data", "stringData"] {
         if !root.get(field).is_none_or(|value| value.is_object() || value.is_null()) {
             return bad(format!("{field} must be a JSON object"));
@@ -64,6 +54,24 @@ pub(crate) fn normalise(place: &Place, object: &mut Value) -> Result<(), Refusal
         if let Some((key, _)) = entries.into_iter().flatten().find(|(_, value)| !value.is_string()) {
             return bad(format!("{field}.{key} must be a string"));
         }
+    }
+    Ok(())
+}
+
+/// Checks that an object is of the kind, namespace and name of its place, and completes it so.
+pub(crate) fn normalise(place: &Place, object: &mut Value) -> Result<(), Refusal> {
+    let kind = place.kind;
+    let bad = |message: String| Err(Refusal::BadRequest(message));
+    check_body(object)?;
+    let Some(root) = object.as_object_mut() else { return bad("the body must be a JSON object".to_owned()) };
+    let expected = [("apiVersion", kind.api_version()), ("kind", kind.name.to_owned())];
+    for (field, expected) in expected {
+        match root.get(field) {
+            None | Some(Value::Null) => {}
+            Some(found) if *found == json!(expected) => {}
+            Some(found) => return bad(format!("the {field} in the data ({found}) must be {expected:?}")),
+        }
+        root.insert(field.to_owned(), json!(expected));
     }
     let metadata = fields(object);
     metadata.retain(|_, value| !value.is_null());
@@ -97,16 +105,8 @@ fn causes(kind: KindId, metadata: &Map<String, Value>) -> Vec<Cause> {
         });
     };
     let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
-    let longest = if ["namespaces", "services"].contains(&kind.plural) { 63 } else { 253 };
-    // COMPAT: names of roles and bindings, such as system:basic-user, are free but for what a path cannot hold.
-    let free = kind.group == "rbac.authorization.k8s.io";
-    let fits_path = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%']);
-    if !(is_name(name, longest) || free && fits_path) {
-        let message = format!(
-            "{name:?}: a lowercase RFC 1123 name must consist of at most {longest} lower case alphanumeric characters, '-' or '.', \
-             and must start and end with an alphanumeric character"
-        );
-        wrong("metadata.name".to_owned(), message);
+    if let Some(why) = wrong_name(kind, name) {
+        wrong("metadata.name".to_owned(), format!("{name:?}: {why}"));
     }
     for field in ["labels", "annotations"] {
         let entries = match metadata.get(field) {
@@ -118,6 +118,14 @@ fn causes(kind: KindId, metadata: &Map<String, Value>) -> Vec<Cause> {
             }
         };
         for (key, value) in entries {
+            if field == "labels" && !is_label_key(key) {
+                let message = format!(
+                    "{key:?}: name part must consist of alphanumeric characters, '-', '_' or '.', and must start and \
+                     end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
+                     validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+                );
+                wrong("metadata.labels".to_owned(), message);
+            }
             match value.as_str() {
                 None => wrong(format!("metadata.{field}"), format!("the value of {key:?} must be a string")),
                 Some(value) if field == "labels" && !is_label_value(value) => {
@@ -137,15 +145,48 @@ fn causes(kind: KindId, metadata: &Map<String, Value>) -> Vec<Cause> {
     causes
 }
 
-fn is_name(name: &str, longest: usize) -> bool {
-    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
+/// Whether a text is a label of RFC 1123.
+fn is_dns_label(text: &str) -> bool {
+    let word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
     let ends =
-        matches!((bytes.first(), bytes.last()), (Some(&first), Some(&last)) if word(first) && word(last));
-    ends && bytes.len() <= longest && bytes.iter().all(|&byte| word(byte) || byte == b'-' || byte == b'.')
+        matches!((bytes.first(), bytes.last()), (Some(first), Some(last)) if word(first) && word(last));
+    ends && bytes.iter().all(|byte| word(byte) || *byte == b'-')
 }
 
-fn is_label_value(value: &str) -> bool {
+/// What is wrong with a name; Namespaces and Services are named by one label.
+fn wrong_name(kind: KindId, name: &str) -> Option<String> {
+    let one_label = ["namespaces", "services"].contains(&kind.plural) && kind.group.is_empty();
+    let longest = if one_label { 63 } else { 253 };
+    if name.len() > longest {
+        return Some(format!("must be no more than {longest} bytes"));
+    }
+    // COMPAT: roles and their bindings are named by a segment of a path.
+    if kind.group == "rbac.authorization.k8s.io" {
+        let legal = !name.is_empty() && ![".", ".."].contains(&name) && !name.contains(['/', '%']);
+        return (!legal).then(|| "must be a segment of a path, without '/' and '%'".to_owned());
+    }
+    if one_label {
+        return (!is_dns_label(name)).then(|| {
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
+             end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+             '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+                .to_owned()
+        });
+    }
+    (!name.split('.').all(is_dns_label)).then(|| {
+        r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')".to_owned()
+    })
+}
+
+/// Whether a text is a key of labels: a name, or a domain, a slash and a name.
+fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let domain = |prefix: &str| prefix.len() <= 253 && prefix.split('.').all(is_dns_label);
+    !name.is_empty() && is_label_value(name) && prefix.is_none_or(domain)
+}
+
+pub(crate) fn is_label_value(value: &str) -> bool {
     let bytes = value.as_bytes();
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return true };
     let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
@@ -192,6 +233,16 @@ pub(crate) fn keep_immutable(before: &Value, after: &mut Value) {
 /// Whether objects of a kind carry a generation.
 pub(crate) fn counts_generations(kind: KindId) -> bool {
     kind.is_custom() || kind.status == StatusField::Separate
+}
+
+/// The finalizers that a change would add.
+pub(crate) fn new_finalizers(before: &Value, after: &Value) -> Vec<String> {
+    let all = |object: &Value| -> Vec<String> {
+        let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+        finalizers.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let known = all(before);
+    all(after).into_iter().filter(|finalizer| !known.contains(finalizer)).collect()
 }
 
 /// Raises the generation where the desired state changed.

@@ -90,6 +90,23 @@ pub enum Refusal {
         /// The oldest version that can be continued from.
         oldest: u64,
     },
+    /// A list cannot go on where it stopped: the history in between is forgotten.
+    #[error(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+         without the continue parameter."
+    )]
+    ContinueExpired,
+    /// An option of a list makes no sense.
+    #[error("ListOptions.meta.k8s.io \"\" is invalid: {field}: Forbidden: {message}")]
+    ListOptions {
+        /// The option.
+        field: &'static str,
+        /// Why it is refused.
+        message: &'static str,
+    },
+    /// The namespace is being deleted, so that it takes no new objects.
+    #[error("{0} is forbidden: unable to create new content in namespace {1} because it is being terminated")]
+    NamespaceTerminating(Subject, String),
     /// The resource version lies in the future.
     #[error("Too large resource version: {asked}, current: {current}")]
     TooLargeVersion {
@@ -224,12 +241,15 @@ impl Refusal {
         match self {
             Self::UnknownResource | Self::NotFound(_) | Self::NoSuch { .. } => 404,
             Self::AlreadyExists(_) | Self::Conflict(..) | Self::ApplyConflict(..) => 409,
-            Self::Invalid(..) => 422,
+            Self::Invalid(..) | Self::ListOptions { .. } => 422,
             Self::BadRequest(_) => 400,
             Self::Unauthorized => 401,
-            Self::Forbidden(..) | Self::Denied(_) | Self::DeniedPath { .. } => 403,
+            Self::Forbidden(..)
+            | Self::Denied(_)
+            | Self::DeniedPath { .. }
+            | Self::NamespaceTerminating(..) => 403,
             Self::TooManyRequests => 429,
-            Self::Expired { .. } => 410,
+            Self::Expired { .. } | Self::ContinueExpired => 410,
             Self::TooLargeVersion { .. } => 504,
             Self::MethodNotAllowed | Self::Terminating => 405,
             Self::UnsupportedMediaType(_) => 415,
@@ -246,12 +266,15 @@ impl Refusal {
             Self::UnknownResource | Self::NotFound(_) | Self::NoSuch { .. } => "NotFound",
             Self::AlreadyExists(_) => "AlreadyExists",
             Self::Conflict(..) | Self::ApplyConflict(..) => "Conflict",
-            Self::Invalid(..) => "Invalid",
+            Self::Invalid(..) | Self::ListOptions { .. } => "Invalid",
             Self::BadRequest(_) => "BadRequest",
             Self::Unauthorized => "Unauthorized",
-            Self::Forbidden(..) | Self::Denied(_) | Self::DeniedPath { .. } => "Forbidden",
+            Self::Forbidden(..)
+            | Self::Denied(_)
+            | Self::DeniedPath { .. }
+            | Self::NamespaceTerminating(..) => "Forbidden",
             Self::TooManyRequests => "TooManyRequests",
-            Self::Expired { .. } => "Expired",
+            Self::Expired { .. } | Self::ContinueExpired => "Expired",
             Self::TooLargeVersion { .. } => "Timeout",
             Self::MethodNotAllowed | Self::Terminating => "MethodNotAllowed",
             Self::UnsupportedMediaType(_) => "UnsupportedMediaType",
@@ -271,7 +294,21 @@ impl Refusal {
                 .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
                 .collect()
         };
+        let ending;
         let (subject, causes): (_, &[Cause]) = match self {
+            Self::ListOptions { field, message } => {
+                let cause = json!({"reason": "FieldValueForbidden",
+                    "message": format!("Forbidden: {message}"), "field": field});
+                return Some(json!({"group": "meta.k8s.io", "kind": "ListOptions", "causes": [cause]}));
+            }
+            Self::NamespaceTerminating(subject, namespace) => {
+                ending = [Cause {
+                    reason: "NamespaceTerminating",
+                    message: format!("namespace {namespace} is being terminated"),
+                    field: "metadata.namespace".to_owned(),
+                }];
+                (subject, &ending)
+            }
             Self::ApplyConflict(_, causes) => return Some(json!({"causes": listed(causes)})),
             Self::NotFound(subject)
             | Self::AlreadyExists(subject)
@@ -293,6 +330,7 @@ impl Refusal {
             | Self::BadRequest(_)
             | Self::Unauthorized
             | Self::Expired { .. }
+            | Self::ContinueExpired
             | Self::MethodNotAllowed
             | Self::Terminating
             | Self::Untyped(_)
@@ -303,7 +341,12 @@ impl Refusal {
         };
         // COMPAT: Kubernetes puts the kind here for invalid objects and the resource everywhere else.
         let kind = if matches!(self, Self::Invalid(..)) { subject.kind.name } else { subject.kind.plural };
-        let mut details = json!({"name": subject.name, "group": subject.kind.group, "kind": kind});
+        let mut details = json!({"kind": kind});
+        for (field, text) in [("name", subject.name.as_str()), ("group", subject.kind.group)] {
+            if !text.is_empty() {
+                details[field] = json!(text);
+            }
+        }
         if !causes.is_empty() {
             details["causes"] = Value::Array(listed(causes));
         }

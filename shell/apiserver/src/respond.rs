@@ -1,5 +1,6 @@
 //! From a request to its response.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::backup::Backup;
 use crate::discovery;
 use crate::identity::{self, Peer, authenticate, impersonate};
 use crate::openapi;
+use crate::pages::{self, Page, Wanted};
 use crate::patch::{Part, Patch};
 use crate::refusal::{Refusal, Stale};
 use crate::request::{self, Change, Form, Query, Target};
@@ -25,7 +27,7 @@ use crate::scale::{Rescale, scale_of};
 use crate::selector::Selector;
 use crate::serve::Unreachable;
 use crate::server::Shared;
-use crate::store::{Deletion, Effect, Object, Preconditions, Store, Writer};
+use crate::store::{Deletion, Effect, Object, Preconditions, Propagation, Store, Writer};
 use crate::strict::{self, FieldValidation};
 use crate::table::{Carried, partial, table};
 use crate::watch::{self, Scope, Start, Terms};
@@ -285,44 +287,50 @@ impl Call {
 
     fn list(&self) -> Result<Response<Body>, Refusal> {
         let selector = self.selector()?;
-        // Everything is answered at once, so there is nothing to continue.
-        if !self.query.text("continue").is_empty() {
-            return Err(Refusal::Expired { asked: 0, oldest: self.shared.read().version() });
+        let matched = self.query.text("resourceVersionMatch");
+        let version = self.query.number("resourceVersion")?;
+        if !matched.is_empty() && version.is_none() {
+            let message = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            return Err(Refusal::ListOptions { field: "resourceVersionMatch", message });
         }
-        let asked = self.query.number("resourceVersion")?;
-        let store = self.shared.read();
-        let version = store.version();
-        if let Some(asked) = asked.filter(|asked| *asked > version) {
-            return Err(Refusal::TooLargeVersion { asked, current: version });
-        }
-        if self.query.text("resourceVersionMatch") == "Exact"
-            && let Some(asked) = asked.filter(|asked| *asked != version)
-        {
-            return Err(Refusal::Expired { asked, oldest: version });
-        }
-        let objects: Vec<_> = store
-            .list(self.target.kind, self.target.namespace.as_deref())
-            .filter(|object| selector.matches(object))
-            .map(|object| object.seen_as(self.target.kind))
-            .collect();
-        drop(store);
-        Ok(self.many(version, &objects))
+        let limit = self.query.number("limit")?.unwrap_or_default();
+        let wanted = Wanted {
+            kind: self.target.kind,
+            namespace: self.target.namespace.as_deref(),
+            selector: &selector,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            token: self.query.text("continue"),
+            version,
+            exactly: matched == "Exact",
+        };
+        let page = pages::page(&self.shared.read(), &wanted)?;
+        Ok(self.many(&page))
     }
 
-    fn many(&self, version: u64, objects: &[Arc<Object>]) -> Response<Body> {
+    fn many(&self, page: &Page) -> Response<Body> {
         let kind = self.target.kind;
+        let metadata = pages::metadata(page);
+        let objects = &page.objects;
         match self.form {
+            // COMPAT: in lists of built-in kinds the objects do not repeat their type.
+            Form::Plain if !kind.is_custom() => {
+                let head = Bytes::from_static(b"{");
+                let texts = objects.iter().map(|object| [&head, object.json_in_list()].concat().into());
+                list_of(&kind.list_kind(), &kind.api_version(), &metadata, texts)
+            }
             Form::Plain => {
                 let texts = objects.iter().map(|object| object.json().clone());
-                list_of(&kind.list_kind(), &kind.api_version(), version, texts)
+                list_of(&kind.list_kind(), &kind.api_version(), &metadata, texts)
             }
             Form::Metadata => {
                 let texts = objects.iter().map(|object| Bytes::from(partial(&object.value()).to_string()));
-                list_of("PartialObjectMetadataList", "meta.k8s.io/v1", version, texts)
+                list_of("PartialObjectMetadataList", "meta.k8s.io/v1", &metadata, texts)
             }
             Form::Table => {
                 let values = objects.iter().map(|object| object.value());
-                respond_json(200, &table(kind, values, version, self.carried(), Timestamp::now()))
+                let mut table = table(kind, values, page.version, self.carried(), Timestamp::now());
+                table["metadata"] = metadata;
+                respond_json(200, &table)
             }
         }
     }
@@ -350,6 +358,7 @@ impl Call {
             selector: self.selector()?,
             form: self.form,
             carried: self.carried(),
+            columns_told: Cell::new(false),
         };
         let terms = Terms {
             // A version of 0 is older than any history.
@@ -458,6 +467,19 @@ impl Call {
         Ok(respond_json(200, &success()))
     }
 
+    fn propagation(&self, options: &Value) -> Result<Propagation, Refusal> {
+        let asked = options.get("propagationPolicy").and_then(Value::as_str);
+        match asked.unwrap_or_else(|| self.query.text("propagationPolicy")) {
+            "" if options.get("orphanDependents") == Some(&Value::Bool(true)) => Ok(Propagation::Orphan),
+            "" | "Background" => Ok(Propagation::Background),
+            "Foreground" => Ok(Propagation::Foreground),
+            "Orphan" => Ok(Propagation::Orphan),
+            other => Err(Refusal::BadRequest(format!(
+                "propagationPolicy must be \"Background\", \"Foreground\" or \"Orphan\", not {other:?}"
+            ))),
+        }
+    }
+
     /// The options of a deletion, from the body and the query.
     fn deletion(&self) -> Result<(Preconditions, Writer), Refusal> {
         let options =
@@ -466,6 +488,7 @@ impl Call {
         let preconditions = Preconditions {
             uid: text("/preconditions/uid"),
             version: text("/preconditions/resourceVersion"),
+            propagation: self.propagation(&options)?,
         };
         let mut writer = self.writer()?;
         if text("/dryRun/0").is_some() {
@@ -492,12 +515,10 @@ fn success() -> Value {
 fn list_of(
     kind: &str,
     api_version: &str,
-    version: u64,
+    metadata: &Value,
     items: impl Iterator<Item = Bytes>,
 ) -> Response<Body> {
-    let head = format!(
-        r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}"}},"items":["#
-    );
+    let head = format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","metadata":{metadata},"items":["#);
     let mut text = BytesMut::from(head.as_bytes());
     for (index, item) in items.enumerate() {
         if index > 0 {

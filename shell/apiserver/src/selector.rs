@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::kinds::KindId;
+use crate::metadata::is_label_value;
 use crate::refusal::Refusal;
 use crate::store::{Object, kept_field};
 
@@ -124,11 +125,15 @@ fn label_term(term: &str) -> Result<LabelTerm, Refusal> {
         let legal = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
         if !text.is_empty() && text.chars().all(legal) { Ok(text.to_owned()) } else { Err(wrong()) }
     };
+    let value = |text: &str| {
+        let text = text.trim();
+        if is_label_value(text) { Ok(text.to_owned()) } else { Err(wrong()) }
+    };
     if let Some((name, values)) = term.split_once("!=") {
-        return Ok(LabelTerm::NotIn(key(name)?, vec![values.trim().to_owned()]));
+        return Ok(LabelTerm::NotIn(key(name)?, vec![value(values)?]));
     }
-    if let Some((name, value)) = term.split_once("==").or_else(|| term.split_once('=')) {
-        return Ok(LabelTerm::In(key(name)?, vec![value.trim().to_owned()]));
+    if let Some((name, wanted)) = term.split_once("==").or_else(|| term.split_once('=')) {
+        return Ok(LabelTerm::In(key(name)?, vec![value(wanted)?]));
     }
     if let Some(name) = term.strip_prefix('!') {
         return Ok(LabelTerm::Absent(key(name)?));

@@ -11,13 +11,16 @@ use crate::kinds::{KindId, Kinds, ResourceKey};
 use crate::refusal::Refusal;
 use crate::storage::{Row, row_key};
 
+mod collect;
 mod definitions;
 mod delete;
 mod event;
 mod object;
+mod snapshot;
 mod versions;
 mod write;
 
+pub use collect::Propagation;
 pub use delete::{Deletion, Preconditions};
 pub(crate) use event::line;
 pub use event::{Change, Event};
@@ -38,6 +41,7 @@ pub struct Store {
     touched: BTreeSet<ResourceKey>,
     /// The version before the first write.
     first: u64,
+    ownership: collect::Ownership,
     version: u64,
     seed: [u8; 16],
     history: usize,
@@ -69,6 +73,7 @@ impl Store {
             collections: BTreeMap::new(),
             touched: BTreeSet::new(),
             first: version,
+            ownership: collect::Ownership::default(),
             version,
             seed,
             history,
@@ -92,7 +97,8 @@ impl Store {
         let version = crate::metadata::text(value, "resourceVersion").parse().unwrap_or_default();
         let object = Arc::new(Object::new(kind, version, value));
         let place = key(object.namespace(), object.name());
-        self.collection_mut(kind.key()).objects.insert(place, Arc::clone(&object));
+        self.collection_mut(kind.key()).objects.insert(place.clone(), Arc::clone(&object));
+        self.ownership.note(&(kind.key(), place), None, Some(&object));
         if kind == KindId::definitions() && crate::definitions::is_established(value) {
             self.serve(&object);
         }
@@ -209,8 +215,9 @@ impl Store {
             Arc::new(Object::new(kept, version, &converted(value.clone(), kind, kept)))
         };
         let kind = kept;
-        let collection = self.collection_mut(kind.key());
-        let previous = collection.objects.insert(key(object.namespace(), object.name()), Arc::clone(&object));
+        let place = key(object.namespace(), object.name());
+        let previous = self.collection_mut(kind.key()).objects.insert(place.clone(), Arc::clone(&object));
+        self.ownership.note(&(kind.key(), place), previous.as_deref(), Some(&object));
         let change = if previous.is_some() { Change::Modified } else { Change::Added };
         self.record(kind, Event::new(change, Arc::clone(&object), previous));
         object
@@ -219,8 +226,9 @@ impl Store {
     fn remove(&mut self, kind: KindId, object: &Object) -> Arc<Object> {
         let version = self.next_version();
         let last = Arc::new(Object::new(kind, version, &object.value()));
-        let collection = self.collection_mut(kind.key());
-        let previous = collection.objects.remove(&key(object.namespace(), object.name()));
+        let place = key(object.namespace(), object.name());
+        let previous = self.collection_mut(kind.key()).objects.remove(&place);
+        self.ownership.note(&(kind.key(), place), previous.as_deref(), None);
         self.record(kind, Event::new(Change::Deleted, Arc::clone(&last), previous));
         last
     }

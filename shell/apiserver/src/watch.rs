@@ -1,5 +1,6 @@
 //! Following a collection: lines of events, sent the moment that they happen.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(crate) struct Scope {
     pub(crate) selector: Selector,
     pub(crate) form: Form,
     pub(crate) carried: Carried,
+    /// Whether a table's columns were sent.
+    pub(crate) columns_told: Cell<bool>,
 }
 
 /// Where a watch begins.
@@ -224,7 +227,11 @@ impl Scope {
             Form::Table => {
                 let now = Timestamp::now();
                 let objects = std::iter::once(object.value());
-                let table = table(self.kind, objects, object.version(), self.carried, now);
+                let mut table = table(self.kind, objects, object.version(), self.carried, now);
+                // COMPAT: the columns are told once.
+                if self.columns_told.replace(true) {
+                    table["columnDefinitions"] = Value::Null;
+                }
                 line(word, table.to_string().as_bytes())
             }
         }

@@ -13,12 +13,18 @@ pub(super) fn namespace(object: &mut Value) {
     if let Some(labels) = object.get_mut("metadata").and_then(|metadata| field(metadata, "labels")) {
         labels.insert("kubernetes.io/metadata.name".to_owned(), name);
     }
+    if let Some(spec) = field(object, "spec") {
+        spec.entry("finalizers").or_insert_with(|| json!(["kubernetes"]));
+    }
     if let Some(status) = field(object, "status") {
         status.entry("phase").or_insert_with(|| json!("Active"));
     }
 }
 
 pub(super) fn service(object: &mut Value) {
+    if let Some(status) = field(object, "status") {
+        status.entry("loadBalancer").or_insert_with(|| json!({}));
+    }
     let Some(spec) = field(object, "spec") else { return };
     spec.entry("type").or_insert_with(|| json!("ClusterIP"));
     spec.entry("sessionAffinity").or_insert_with(|| json!("None"));

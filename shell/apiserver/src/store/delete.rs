@@ -8,7 +8,10 @@ use crate::kinds::KindId;
 use crate::metadata;
 use crate::refusal::{Refusal, Stale};
 use crate::selector::Selector;
-use crate::store::{Draft, Effect, Object, Place, Store, Writer};
+use crate::store::{Draft, Effect, Object, Place, Propagation, Store, Writer};
+
+/// The namespaces of the system itself.
+const FOR_GOOD: [&str; 3] = ["default", "kube-public", "kube-system"];
 
 /// What must hold for a deletion.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct Preconditions {
     pub uid: Option<String>,
     /// The resource version that the object must have.
     pub version: Option<String>,
+    /// What becomes of the objects that it owns.
+    pub propagation: Propagation,
 }
 
 /// How far a deletion came.
@@ -37,26 +42,41 @@ impl Store {
         writer: &Writer,
     ) -> Result<Deletion, Refusal> {
         let object = self.find(place)?;
-        let value = object.value();
+        let mut value = object.value();
         writer.admission.check(self, place, Some(&value), None)?;
         check(place, preconditions, &object, &value)?;
+        if place.kind == KindId::namespaces() && FOR_GOOD.contains(&object.name()) {
+            return Err(Refusal::Forbidden(place.subject(), "this namespace may not be deleted".to_owned()));
+        }
         if writer.effect == Effect::DryRun {
             return Ok(Deletion::Done(object));
         }
-        if place.kind == KindId::definitions() {
+        let deletion = if place.kind == KindId::definitions() {
             self.retire(&object, writer);
-            return Ok(match self.find(place) {
-                Ok(pending) => Deletion::Pending(pending),
-                Err(_) => Deletion::Done(object),
-            });
-        }
-        let held = if place.kind == KindId::namespaces() {
-            self.empty_namespace(&place.name, writer);
-            !self.namespace_is_empty(&place.name)
+            self.find(place).map_or(Deletion::Done(object), Deletion::Pending)
+        } else if place.kind == KindId::namespaces() {
+            self.end_namespace(&object, writer)
         } else {
-            false
+            Self::hold_for_dependents(&mut value, preconditions.propagation);
+            self.condemn(&object, value, false, writer)
         };
-        Ok(self.condemn(&object, value, held, writer))
+        self.collect(writer);
+        Ok(deletion)
+    }
+
+    /// Marks a namespace, deletes what is in it, and then itself unless something is held back.
+    fn end_namespace(&mut self, namespace: &Arc<Object>, writer: &Writer) -> Deletion {
+        let marked = self.condemn(namespace, namespace.value(), true, writer);
+        self.empty_namespace(namespace.name(), writer);
+        self.collect(writer);
+        let left = self.get(namespace.kind(), "", namespace.name()).cloned();
+        if let Some(left) = left
+            && !metadata::has_finalizers(&left.value())
+            && self.namespace_is_empty(left.name())
+        {
+            self.remove(left.kind(), &left);
+        }
+        marked
     }
 
     /// Deletes what is selected and what the writer may delete; returns how many were.
@@ -90,7 +110,7 @@ impl Store {
         fields.insert("deletionTimestamp".to_owned(), json!(Draft::time(writer.now)));
         fields.insert("deletionGracePeriodSeconds".to_owned(), json!(0));
         if object.kind() == KindId::namespaces() {
-            value["status"] = json!({"phase": "Terminating"});
+            value["status"]["phase"] = json!("Terminating");
         }
         Deletion::Pending(self.insert(object.kind(), &value))
     }

@@ -20,7 +20,12 @@ pub struct Object {
     fields: Box<[Box<str>]>,
     kind: KindId,
     terminating: bool,
+    uid: Box<str>,
+    /// The uids of its owners.
+    owners: Box<[Box<str>]>,
     json: Bytes,
+    /// Where in the text the fields after `kind` and `apiVersion` start.
+    head: usize,
 }
 
 impl Object {
@@ -28,7 +33,12 @@ impl Object {
         let mut value = value.clone();
         value["metadata"]["resourceVersion"] = json!(version.to_string());
         let text = |pointer: &str| value.pointer(pointer).map(field_text).unwrap_or_default();
+        let owners = super::collect::references(&value);
+        let owners = owners.into_iter().filter_map(|owner| Some(owner["uid"].as_str()?.into()));
+        let owners = owners.collect();
         let fields = kind.fields.iter().map(|field| text(&format!("/{}", field.replace('.', "/"))).into());
+        let head = format!("{{\"kind\":{},\"apiVersion\":{},", json!(kind.name), json!(kind.api_version()));
+        let json = written(&value, &head);
         Self {
             namespace: text("/metadata/namespace").into(),
             name: text("/metadata/name").into(),
@@ -37,8 +47,26 @@ impl Object {
             fields: fields.collect(),
             kind,
             terminating: value.pointer("/metadata/deletionTimestamp").is_some(),
-            json: Bytes::from(value.to_string()),
+            uid: text("/metadata/uid").into(),
+            owners,
+            head: head.len(),
+            json,
         }
+    }
+
+    /// The uid.
+    pub(crate) fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The uids of the owners.
+    pub(crate) fn owners(&self) -> &[Box<str>] {
+        &self.owners
+    }
+
+    /// The text after the opening brace, `kind` and `apiVersion`, as lists of built-in kinds hold it.
+    pub(crate) fn json_in_list(&self) -> &[u8] {
+        &self.json[self.head..]
     }
 
     /// The namespace, empty for cluster-scoped objects.
@@ -100,6 +128,15 @@ impl Object {
             }
         }
     }
+}
+
+/// The text of an object, its type first.
+fn written(value: &Value, head: &str) -> Bytes {
+    let mut rest = value.as_object().cloned().unwrap_or_default();
+    rest.remove("kind");
+    rest.remove("apiVersion");
+    let rest = Value::Object(rest).to_string();
+    Bytes::from([head.as_bytes(), &rest.as_bytes()[1..]].concat())
 }
 
 fn field_text(value: &Value) -> String {

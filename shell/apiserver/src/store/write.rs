@@ -13,7 +13,7 @@ use crate::managers::{Identity, Managers, Operation};
 use crate::metadata;
 use crate::patch::{Part, Patch};
 use crate::refusal::{Refusal, Stale, Subject};
-use crate::schema::{complete, judge, prune, validate};
+use crate::schema::{Cause, complete, judge, prune, validate};
 use crate::store::{Object, Store};
 
 /// Who writes, when, and what holds them back.
@@ -99,6 +99,7 @@ impl Store {
         mut value: Value,
         writer: &Writer,
     ) -> Result<Arc<Object>, Refusal> {
+        metadata::check_body(&value)?;
         let name = metadata::text(&value, "name").to_owned();
         let name = if name.is_empty() { self.generated_name(kind, &value)? } else { name };
         let place = Place::new(kind, namespace, &name);
@@ -176,6 +177,7 @@ impl Store {
         if kind == KindId::definitions() {
             self.establish(&created, writer.now);
         }
+        self.collect(writer);
         Ok(created)
     }
 
@@ -188,11 +190,7 @@ impl Store {
             return Err(Refusal::NotFound(Subject::new(namespaces, &place.namespace)));
         };
         if namespace.is_terminating() {
-            let why = format!(
-                "unable to create new content in namespace {} because it is being terminated",
-                place.namespace
-            );
-            return Err(Refusal::Forbidden(place.subject(), why));
+            return Err(Refusal::NamespaceTerminating(place.subject(), place.namespace.clone()));
         }
         Ok(())
     }
@@ -223,7 +221,13 @@ impl Store {
     /// Changes an object or its status.
     pub fn patch(&mut self, place: &Place, patch: &Patch, writer: &Writer) -> Result<Arc<Object>, Refusal> {
         let old = self.find(place)?;
-        let mut value = patch.applied_to(place.kind, &place.name, &old.value())?;
+        let before = old.value();
+        let mut value = patch.applied_to(place.kind, &place.name, &before)?;
+        if metadata::text(&value, "uid") != metadata::text(&before, "uid") {
+            let (field, uid) = ("metadata.uid", Value::from(metadata::text(&value, "uid")));
+            let cause = Cause::invalid(field, &uid, "field is immutable");
+            return Err(Refusal::Invalid(place.subject(), vec![cause]));
+        }
         metadata::normalise(place, &mut value)?;
         self.admit_change(place, &old, Draft { value, managers: None }, writer)
     }
@@ -274,6 +278,15 @@ impl Store {
         let forget = metadata::disowns(&value);
         keep_what_is_not_written(kind, place.part, &before, &mut value);
         metadata::keep_immutable(&before, &mut value);
+        let added = metadata::new_finalizers(&before, &value);
+        if old.is_terminating() && !added.is_empty() {
+            let detail = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.iter().map(|finalizer| format!("{finalizer:?}")).collect::<Vec<_>>().join(", ")
+            );
+            let cause = Cause::forbidden("metadata.finalizers", &detail);
+            return Err(Refusal::Invalid(place.subject(), vec![cause]));
+        }
         (kind.complete)(&mut value);
         check_shape(place, Some(&before), &mut value)?;
         if kind == KindId::definitions() && place.part == Part::Whole {
@@ -301,8 +314,11 @@ impl Store {
             self.establish(&changed, writer.now);
         }
         if changed.is_terminating() && !metadata::has_finalizers(&value) {
-            return Ok(self.finish_deletion(&changed));
+            let gone = self.finish_deletion(&changed);
+            self.collect(writer);
+            return Ok(gone);
         }
+        self.collect(writer);
         Ok(changed)
     }
 }

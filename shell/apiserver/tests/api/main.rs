@@ -10,5 +10,6 @@ mod harness;
 mod hostile;
 mod members;
 mod objects;
+mod owners;
 mod store;
 mod watches;

@@ -144,7 +144,8 @@ fn a_namespace_is_not_taken_for_another_that_begins_alike() {
     assert_eq!(store.list(maps(), None).count(), 2);
     let namespace = Place::new(KindId::named("namespaces").unwrap(), "", "a");
     let deletion = store.delete(&namespace, &Preconditions::default(), &writer("test")).unwrap();
-    assert!(matches!(deletion, Deletion::Done(_)));
+    assert!(matches!(deletion, Deletion::Pending(_)), "its last state says that it ends");
+    assert!(store.find(&namespace).is_err());
     assert_eq!(store.list(maps(), None).map(|object| object.namespace()).collect::<Vec<_>>(), ["a-b"]);
 }
 
