@@ -169,6 +169,13 @@ fn full_resource(group: &str, resource: &str) -> String {
     if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") }
 }
 
+fn listed(causes: &[Cause]) -> Vec<Value> {
+    let listed = causes.iter();
+    listed
+        .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
+        .collect()
+}
+
 /// COMPAT: in `details` what is empty is left out.
 fn named_details(name: &str, group: &str, kind: &str) -> Value {
     let mut details = json!({});
@@ -288,12 +295,6 @@ impl Refusal {
     }
 
     fn details(&self) -> Option<Value> {
-        let listed = |causes: &[Cause]| -> Vec<_> {
-            let listed = causes.iter();
-            listed
-                .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
-                .collect()
-        };
         let ending;
         let (subject, causes): (_, &[Cause]) = match self {
             Self::ListOptions { field, message } => {
