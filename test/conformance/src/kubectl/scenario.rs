@@ -126,7 +126,6 @@ pub const SECTIONS: &[Section] = &[
             "kubectl describe endpointslice till-1",
             "kubectl describe endpoints.submariner.io east-cable",
             "kubectl describe gateways.submariner.io gateway",
-            "kubectl describe configmaps -l app=zoo",
             "kubectl describe configmap nothing",
         ],
     },
