@@ -215,7 +215,6 @@ pub const SECTIONS: &[Section] = &[
         commands: &[
             "kubectl events",
             "kubectl events --for configmap/colours --no-headers | tr -s ' ' | cut -d' ' -f2-",
-            "kubectl events --types=Warning",
             "kubectl get events --no-headers | tr -s ' ' | cut -d' ' -f2-",
             "kubectl get events --field-selector involvedObject.name=nothing",
             "kubectl get event painted -o yaml",

@@ -1,8 +1,13 @@
 //! Leaving out of a text what differs from run to run.
 
+/// An Event of the loop in which Kubernetes repairs addresses: whether it meets a Service before that has its own is
+/// chance.
+const NOW_AND_THEN: &str = "ClusterIPNotAllocated";
+
 /// The text without UIDs, times, versions and ages, and with single spaces between columns.
 pub(super) fn scrub(text: &str) -> String {
-    let mut scrubbed: String = text.lines().map(|text| line(text) + "\n").collect();
+    let kept = text.lines().filter(|line| !line.contains(NOW_AND_THEN));
+    let mut scrubbed: String = kept.map(|text| line(text) + "\n").collect();
     if !text.ends_with('\n') {
         scrubbed.pop();
     }
@@ -102,6 +107,11 @@ fn is_age(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::scrub;
+
+    #[test]
+    fn events_of_chance_are_left_out() {
+        assert_eq!(scrub("a\n3s Warning ClusterIPNotAllocated service/b\nc\n"), "a\nc\n");
+    }
 
     #[test]
     fn what_differs_from_run_to_run_is_left_out() {
