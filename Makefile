@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 XTASK := $(CARGO) run --quiet --profile ci --package xtask --
 
 .DEFAULT_GOAL := help
-.PHONY: help needs demo test test-kubernetes bench ci tidy crds fmt clean
+.PHONY: help needs demo test test-kernel test-kubernetes bench ci tidy crds fmt clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: needs ## all tests that this machine can run
 
 test-kubernetes: needs ## the API claims on a real control plane, which is built with Go
 	@$(XTASK) test-kubernetes
+
+test-kernel: needs ## tests on other kernels, in virtual machines; ONLY=6.12 for one of them
+	@$(XTASK) test-kernel $(if $(ONLY),--only $(ONLY))
 
 bench: needs ## measure; ONLY=name for one
 	@$(CARGO) build --release --package submariner-bin --package subctl-bin --package subm-bench

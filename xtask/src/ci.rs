@@ -5,33 +5,43 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use crate::tree::Tree;
-use crate::{kubernetes, process, setup, suite, tidy};
+use crate::{kernel, kubernetes, process, setup, suite, tidy};
 
 /// One step of CI. Its budget holds for two cores and an empty target folder.
 pub(crate) struct Step {
     name: &'static str,
     budget_minutes: f64,
-    run: fn(&Tree) -> Result<()>,
+    run: fn(&Tree) -> Result<Ran>,
+}
+
+/// What became of a step that did not fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ran {
+    /// It passed.
+    Passed,
+    /// This machine lacks what it needs: this.
+    Skipped(String),
 }
 
 /// Every step. A failed one does not stop those after it, so that one run tells everything.
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "fmt", budget_minutes: 0.5, run: fmt },
-    Step { name: "tidy", budget_minutes: 0.5, run: tidy::run },
-    Step { name: "deny", budget_minutes: 0.5, run: deny },
-    Step { name: "shear", budget_minutes: 0.5, run: shear },
-    Step { name: "clippy", budget_minutes: 5.0, run: clippy },
-    Step { name: "doc", budget_minutes: 3.0, run: doc },
-    Step { name: "build", budget_minutes: 10.0, run: build },
-    Step { name: "test", budget_minutes: 12.0, run: |tree| suite::run(tree, None) },
-    Step { name: "demo", budget_minutes: 3.0, run: demo },
+    Step { name: "fmt", budget_minutes: 0.5, run: |tree| passed(fmt(tree)) },
+    Step { name: "tidy", budget_minutes: 0.5, run: |tree| passed(tidy::run(tree)) },
+    Step { name: "deny", budget_minutes: 0.5, run: |tree| passed(deny(tree)) },
+    Step { name: "shear", budget_minutes: 0.5, run: |tree| passed(shear(tree)) },
+    Step { name: "clippy", budget_minutes: 5.0, run: |tree| passed(clippy(tree)) },
+    Step { name: "doc", budget_minutes: 3.0, run: |tree| passed(doc(tree)) },
+    Step { name: "build", budget_minutes: 10.0, run: |tree| passed(build(tree)) },
+    Step { name: "test", budget_minutes: 12.0, run: |tree| passed(suite::run(tree, None)) },
+    Step { name: "demo", budget_minutes: 3.0, run: |tree| passed(demo(tree)) },
+    Step { name: "kernel", budget_minutes: 10.0, run: |tree| kernel::run(tree, &kernel::Choice::default()) },
     Step { name: "kubernetes", budget_minutes: 12.0, run: kubernetes::run },
 ];
 
 struct Took {
     step: &'static Step,
     time: Duration,
-    outcome: Result<()>,
+    outcome: Result<Ran>,
 }
 
 /// Runs the steps, then prints each with its minutes; fails where any failed.
@@ -57,7 +67,8 @@ pub(crate) fn run(tree: &Tree, only: &[String]) -> Result<()> {
     if !failed.is_empty() {
         bail!("ci: failed: {}", failed.join(", "));
     }
-    println!("ci: {} of {} steps passed", all.len(), all.len());
+    let skipped = all.iter().filter(|took| matches!(took.outcome, Ok(Ran::Skipped(_)))).count();
+    println!("ci: {} of {} steps passed, {skipped} skipped", all.len() - skipped, all.len());
     Ok(())
 }
 
@@ -68,14 +79,20 @@ fn print_table(all: &[Took]) {
         let minutes = took.time.as_secs_f64() / 60.0;
         let result = match &took.outcome {
             Err(error) => format!("failed: {error:#}"),
-            Ok(()) if minutes > took.step.budget_minutes => "ok, over budget".to_owned(),
-            Ok(()) => "ok".to_owned(),
+            Ok(Ran::Skipped(lack)) => format!("skipped: {lack}"),
+            Ok(Ran::Passed) if minutes > took.step.budget_minutes => "ok, over budget".to_owned(),
+            Ok(Ran::Passed) => "ok".to_owned(),
         };
         println!("{:<10} {:>8.1} {:>8.1}  {result}", took.step.name, minutes, took.step.budget_minutes);
     }
     let minutes: f64 = all.iter().map(|took| took.time.as_secs_f64() / 60.0).sum();
     let budget: f64 = all.iter().map(|took| took.step.budget_minutes).sum();
     println!("{:<10} {minutes:>8.1} {budget:>8.1}", "sum");
+}
+
+/// A step that passes where it does not fail.
+fn passed(outcome: Result<()>) -> Result<Ran> {
+    outcome.map(|()| Ran::Passed)
 }
 
 fn fmt(tree: &Tree) -> Result<()> {

@@ -2,10 +2,11 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::ci::Ran;
 use crate::tree::Tree;
 use crate::{machine, process, setup};
 
@@ -24,15 +25,15 @@ const ASSETS: &str = "KUBEBUILDER_ASSETS";
 const TESTS: &str = "package(subm-conformance)";
 
 /// Builds the programs where they are not there, and runs the tests; says so where they cannot be had.
-pub(crate) fn run(tree: &Tree) -> Result<()> {
+pub(crate) fn run(tree: &Tree) -> Result<Ran> {
     let given = env::var_os(ASSETS).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = match given {
         Some(folder) => folder,
         None if !process::is_in_path("go") => {
-            println!(
-                "skipped: the tests on a real control plane: no program `go` in PATH to build one with, and {ASSETS} is not set"
-            );
-            return Ok(());
+            let lack =
+                format!("no program `go` in PATH to build a control plane with, and {ASSETS} is not set");
+            println!("skipped: the tests on a real control plane: {lack}");
+            return Ok(Ran::Skipped(lack));
         }
         None => build(tree)?,
     };
@@ -45,14 +46,14 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
         }
     };
     let arguments = ["nextest", "run", "--cargo-profile", "ci", "--workspace", "-E", &filter];
-    process::run(process::cargo(tree, &arguments)?.env(ASSETS, folder))
+    process::run(process::cargo(tree, &arguments)?.env(ASSETS, folder))?;
+    Ok(Ran::Passed)
 }
 
 /// The folder of this version's programs.
 fn build(tree: &Tree) -> Result<PathBuf> {
     let version = version(&tree.text(&format!("{MODULE}/go.mod"))?)?;
-    let tools = process::tools()?;
-    let cache = tools.parent().context("the tools lie in a folder")?.join("kubernetes");
+    let cache = process::cache()?.join("kubernetes");
     let folder = cache.join(&version);
     if PROGRAMS.iter().all(|(name, _)| folder.join(name).is_file()) {
         return Ok(folder);
@@ -69,19 +70,11 @@ fn build(tree: &Tree) -> Result<PathBuf> {
             .arg(package);
         process::run(&mut go)
     });
-    // What stands under its name is whole, also where this is interrupted.
-    let kept = built.and_then(|()| keep(&scratch, &folder));
+    let kept = built.and_then(|()| process::keep(&scratch, &folder));
     if kept.is_err() {
         fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
     }
     kept.map(|()| folder)
-}
-
-fn keep(scratch: &Path, folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    }
-    fs::rename(scratch, folder).with_context(|| format!("cannot keep {}", folder.display()))
 }
 
 fn version(module: &str) -> Result<String> {

@@ -6,6 +6,7 @@
 
 mod ci;
 mod crds;
+mod kernel;
 mod kubernetes;
 mod machine;
 mod process;
@@ -45,6 +46,8 @@ enum Task {
     },
     /// Run the tests that need a real control plane, which is built where it is not there.
     TestKubernetes,
+    /// Boot other kernels and run what is tested on them in each.
+    TestKernel(kernel::Choice),
     /// Write the definitions of custom resources from the types.
     Crds,
     /// Install what a purpose needs and is not there; without root, name it.
@@ -71,7 +74,8 @@ fn run(task: Task) -> Result<()> {
         Task::Ci { only } => ci::run(&tree, &only),
         Task::Tidy => tidy::run(&tree),
         Task::Test { filter } => suite::run(&tree, filter.as_deref()),
-        Task::TestKubernetes => kubernetes::run(&tree),
+        Task::TestKubernetes => kubernetes::run(&tree).map(drop),
+        Task::TestKernel(choice) => kernel::run(&tree, &choice).map(drop),
         Task::Crds => crds::write(&tree),
         Task::Setup { purpose } => setup::run(&tree, purpose),
     }

@@ -82,22 +82,38 @@ pub(crate) fn answers(tree: &Tree, program: &str, arguments: &[&str]) -> bool {
 
 /// True where a program lies in PATH.
 pub(crate) fn is_in_path(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// The file of a program. Ordinary users have no sbin in PATH; tests look there as well.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    // Ordinary users have no sbin in PATH; tests look there as well.
-    env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|folder| folder.join(program).is_file())
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Where tools that `setup` fetched are kept between runs, each in a folder of its own.
 pub(crate) fn tools() -> Result<PathBuf> {
+    Ok(cache()?.join("tools"))
+}
+
+/// What is kept between runs.
+pub(crate) fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(base) => PathBuf::from(base),
         None => {
             Path::new(&env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?).join(".cache")
         }
     };
-    Ok(base.join("submariner/tools"))
+    Ok(base.join("submariner"))
+}
+
+/// Gives a folder that is whole its name, so that what stands under it is whole also where this is interrupted.
+pub(crate) fn keep(scratch: &Path, folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::rename(scratch, folder).with_context(|| format!("cannot keep {}", folder.display()))
 }
 
 fn shown(command: &Command) -> String {

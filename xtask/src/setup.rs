@@ -123,7 +123,8 @@ fn pip_of(tree: &Tree, python: &str) -> Result<Command> {
     Ok(command)
 }
 
-fn install(tree: &Tree, packages: &[&str]) -> Result<()> {
+/// Installs Debian packages.
+pub(crate) fn install(tree: &Tree, packages: &[&str]) -> Result<()> {
     println!("setup: installing {}", packages.join(", "));
     let remedy = format!("apt-get install {}", packages.join(" "));
     let mut update = process::command(tree, "apt-get")?;
