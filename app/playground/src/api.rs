@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use subm_apiserver::{ApiServer, Authority, Credential, Objects, Rule, ServerTls};
+use subm_apiserver::{ApiServer, Authority, Credential, Objects, Rule, ServerTls, ServiceRanges};
 use subm_lab::{Host, STATE_DIR};
 use subm_types::{ClusterId, Family, PerFamily};
 
@@ -49,12 +49,14 @@ impl Apis {
     pub(crate) fn start(world: &World) -> anyhow::Result<Self> {
         let mut servers = BTreeMap::new();
         let (host, addresses) = world.topology.hub();
-        let hub = Api::start(HUB_NAME, world.host(host)?, addresses)?;
+        let hub = Api::start(HUB_NAME, world.host(host)?, addresses, ServiceRanges::default())?;
         objects::create_hub(&hub.objects())?;
         servers.insert(HUB_NAME.to_owned(), hub);
         for cluster in &world.topology.clusters {
             let addresses = topology::addresses(cluster.api());
-            let api = Api::start(&cluster.name, world.host(&cluster.name)?, addresses)?;
+            let services = cluster.services();
+            let services = ServiceRanges::new(services.iter().map(|(_, net)| *net)).unwrap_or_default();
+            let api = Api::start(&cluster.name, world.host(&cluster.name)?, addresses, services)?;
             objects::create_cluster(&api.objects(), cluster)?;
             servers.insert(cluster.name.clone(), api);
         }
@@ -85,12 +87,17 @@ impl Apis {
 }
 
 impl Api {
-    fn start(name: &str, host: &Host, addresses: PerFamily<IpAddr>) -> anyhow::Result<Self> {
+    fn start(
+        name: &str,
+        host: &Host,
+        addresses: PerFamily<IpAddr>,
+        services: ServiceRanges,
+    ) -> anyhow::Result<Self> {
         let name = name.to_owned();
         let authority = Authority::new(&format!("{name} CA"))?;
         let names: Vec<String> = addresses.iter().map(|(_, address)| address.to_string()).collect();
         let tls = authority.server_certificate(&names)?;
-        let server = ApiServer::builder().build();
+        let server = ApiServer::builder().services(services).build();
         let listen = || -> io::Result<Vec<TcpListener>> {
             let listen = |(_, address): (Family, &IpAddr)| {
                 let listener = TcpListener::bind((*address, API_PORT))?;

@@ -100,7 +100,7 @@ fn make(spec: &Value, version: &Value) -> Kind {
     });
     let selectable = version.get("selectableFields").and_then(Value::as_array).into_iter().flatten();
     let says = |key: &str| version.get(key) == Some(&Value::Bool(true));
-    let custom = Custom { schema, written, scale };
+    let custom = Custom { schema, written };
     Kind {
         group: keep(text(spec, "/group")),
         version: keep(text(version, "/name")),
@@ -122,10 +122,12 @@ fn make(spec: &Value, version: &Value) -> Kind {
         columns: columns(version),
         origin: Origin::Custom(Box::leak(Box::new(custom))),
         complete: |_| {},
+        check: |_, _| {},
+        counts_generations: true,
+        scale,
         kept_as: None,
         is_stored: says("storage"),
         is_served: says("served"),
-        blank: &["metadata"],
     }
 }
 
@@ -137,8 +139,8 @@ pub(crate) fn own(plural: &str) -> KindId {
 }
 
 /// A dotted path as a JSON pointer.
-fn pointer(path: &str) -> String {
-    path.replace('.', "/")
+fn pointer(path: &str) -> &'static str {
+    keep(&path.replace('.', "/"))
 }
 
 fn columns(version: &Value) -> &'static [Column] {

@@ -148,7 +148,7 @@ fn resource(kind: KindId) -> Vec<Value> {
     if kind.has_status_subresource() {
         entries.push(below("status", kind.name));
     }
-    if kind.custom().is_some_and(|custom| custom.scale.is_some()) {
+    if kind.scale.is_some() {
         let mut scale = below("scale", "Scale");
         scale["group"] = json!("autoscaling");
         scale["version"] = json!("v1");

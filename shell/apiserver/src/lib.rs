@@ -3,7 +3,7 @@
 //! [`Store`] is pure state: objects by kind, namespace and name, a version counter and a bounded history per kind.
 //! [`ApiServer`] puts a lock, a clock, credentials and fault knobs around it, and serves it over TLS
 //! ([`ApiServer::serve`]) or in the process ([`ApiServer::service`], for `kube::Client::new`).
-//! Built-in kinds are one table in `kinds.rs`; others come from definitions that are created through the API.
+//! Built-in kinds are one table in `kinds/table.rs`; others come from definitions that are created through the API.
 //! Everything is kept in memory, and with [`Builder::open`] also in a file: then nothing is acknowledged or shown that
 //! a crash could take back. Owner references are followed within the write that deletes an owner; Pods are plain
 //! objects.
@@ -37,6 +37,7 @@ mod schema;
 mod selector;
 mod serve;
 mod server;
+mod services;
 mod storage;
 mod store;
 mod strategic;
@@ -52,7 +53,7 @@ pub use backup::{Backup, BackupError, Contents};
 pub use fairness::Share;
 pub use faults::{Faults, Link};
 pub use identity::TokenKey;
-pub use kinds::{Kind, KindId, Kinds, ResourceKey, Scope, StatusField};
+pub use kinds::{Kind, KindId, Kinds, ResourceKey, Scope, StatusField, published};
 pub use kubeconfig::kubeconfig;
 pub use patch::{Part, Patch};
 pub use refusal::{Denied, Refusal, Stale, Subject};
@@ -60,6 +61,7 @@ pub use schema::Cause;
 pub use selector::Selector;
 pub use serve::{Service, Unreachable};
 pub use server::{ApiServer, Builder, NotServed, Objects, OpenError, Statistics};
+pub use services::ServiceRanges;
 pub use storage::{Damage, Storage, StorageError};
 pub use store::{Change, Deletion, Effect, Event, Object, Place, Preconditions, Propagation, Store, Writer};
 pub use tls::{Authority, Certified, ServerTls, TlsError};

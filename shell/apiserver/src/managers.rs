@@ -163,7 +163,7 @@ impl Managers {
     /// Accounts for a write other than apply: what it changed is its own.
     pub(crate) fn note_update(&mut self, identity: &Identity<'_>, old: &Value, new: &Value) {
         let trail = Trail::root(identity.kind.schema());
-        let blank = identity.kind.blank_object();
+        let blank = identity.kind.blank_object(identity.kind.schema());
         let old = if old.is_null() { &blank } else { old };
         let changed = ownable(FieldSet::changed(old, new, trail));
         let own = self.owned_by(identity).union(&changed);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::kinds::{KindId, StatusField};
+use crate::kinds::KindId;
 use crate::refusal::Refusal;
 use crate::schema::Cause;
 use crate::store::Place;
@@ -44,15 +44,9 @@ pub(crate) fn check_body(object: &Value) -> Result<(), Refusal> {
         return bad(format!("the object has more than {DEEPEST} levels"));
     }
     let Some(root) = object.as_object() else { return bad("the body must be a JSON object".to_owned()) };
-    for field in ["metadata", "spec", "status", "data", "stringData"] {
+    for field in ["metadata", "spec", "status"] {
         if !root.get(field).is_none_or(|value| value.is_object() || value.is_null()) {
             return bad(format!("{field} must be a JSON object"));
-        }
-    }
-    for field in ["data", "stringData"] {
-        let entries = root.get(field).and_then(Value::as_object);
-        if let Some((key, _)) = entries.into_iter().flatten().find(|(_, value)| !value.is_string()) {
-            return bad(format!("{field}.{key} must be a string"));
         }
     }
     Ok(())
@@ -62,7 +56,6 @@ pub(crate) fn check_body(object: &Value) -> Result<(), Refusal> {
 pub(crate) fn normalise(place: &Place, object: &mut Value) -> Result<(), Refusal> {
     let kind = place.kind;
     let bad = |message: String| Err(Refusal::BadRequest(message));
-    check_body(object)?;
     let Some(root) = object.as_object_mut() else { return bad("the body must be a JSON object".to_owned()) };
     let expected = [("apiVersion", kind.api_version()), ("kind", kind.name.to_owned())];
     for (field, expected) in expected {
@@ -145,8 +138,11 @@ fn causes(kind: KindId, metadata: &Map<String, Value>) -> Vec<Cause> {
     causes
 }
 
+/// What a name of several labels must be like.
+pub(crate) const SUBDOMAIN: &str = r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
 /// Whether a text is a label of RFC 1123.
-fn is_dns_label(text: &str) -> bool {
+pub(crate) fn is_dns_label(text: &str) -> bool {
     let word = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
     let ends =
@@ -174,13 +170,11 @@ fn wrong_name(kind: KindId, name: &str) -> Option<String> {
                 .to_owned()
         });
     }
-    (!name.split('.').all(is_dns_label)).then(|| {
-        r"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')".to_owned()
-    })
+    (!name.split('.').all(is_dns_label)).then(|| SUBDOMAIN.to_owned())
 }
 
 /// Whether a text is a key of labels: a name, or a domain, a slash and a name.
-fn is_label_key(key: &str) -> bool {
+pub(crate) fn is_label_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let domain = |prefix: &str| prefix.len() <= 253 && prefix.split('.').all(is_dns_label);
     !name.is_empty() && is_label_value(name) && prefix.is_none_or(domain)
@@ -230,11 +224,6 @@ pub(crate) fn keep_immutable(before: &Value, after: &mut Value) {
     }
 }
 
-/// Whether objects of a kind carry a generation.
-pub(crate) fn counts_generations(kind: KindId) -> bool {
-    kind.is_custom() || kind.status == StatusField::Separate
-}
-
 /// The finalizers that a change would add.
 pub(crate) fn new_finalizers(before: &Value, after: &Value) -> Vec<String> {
     let all = |object: &Value| -> Vec<String> {
@@ -247,7 +236,7 @@ pub(crate) fn new_finalizers(before: &Value, after: &Value) -> Vec<String> {
 
 /// Raises the generation where the desired state changed.
 pub(crate) fn count_generation(kind: KindId, before: &Value, after: &mut Value) {
-    if !counts_generations(kind) {
+    if !kind.counts_generations {
         return;
     }
     let desired = |value: &Value| {

@@ -52,9 +52,7 @@ impl Patch {
         match self {
             Self::Merge(patch) => json_patch::merge(&mut object, patch),
             Self::Strategic(patch) => crate::strategic::merge(kind, &mut object, patch)?,
-            Self::Json(patch) => apply(patch, &mut object).map_err(|message| {
-                Refusal::invalid(Subject::new(kind, name), "patch", "FieldValueInvalid", message)
-            })?,
+            Self::Json(patch) => apply(patch, &mut object, &Subject::new(kind, name))?,
         }
         Ok(object)
     }
@@ -62,24 +60,26 @@ impl Patch {
 
 /// INVARIANT: what grows is measured before it is made, because a patch of a few bytes can ask for more than there is
 /// memory, or for an object so deep that freeing it overflows the stack.
-fn apply(patch: &json_patch::Patch, object: &mut Value) -> Result<(), String> {
+fn apply(patch: &json_patch::Patch, object: &mut Value, subject: &Subject) -> Result<(), Refusal> {
+    let wrong = |message: String| Refusal::invalid(subject.clone(), "patch", "FieldValueInvalid", message);
     if patch.0.len() > MOST_OPERATIONS {
-        return Err(format!("{} operations, more than {MOST_OPERATIONS}", patch.0.len()));
+        return Err(wrong(format!("{} operations, more than {MOST_OPERATIONS}", patch.0.len())));
     }
     let mut copied = 0;
     for operation in &patch.0 {
         let added = match operation {
             PatchOperation::Add(add) => Some(&add.value),
             PatchOperation::Replace(replace) => Some(&replace.value),
-            PatchOperation::Copy(copy) => counted(object, copy.from.as_str(), &mut copied)?,
-            PatchOperation::Move(from) => counted(object, from.from.as_str(), &mut copied)?,
+            PatchOperation::Copy(copy) => counted(object, copy.from.as_str(), &mut copied).map_err(wrong)?,
+            PatchOperation::Move(from) => counted(object, from.from.as_str(), &mut copied).map_err(wrong)?,
             PatchOperation::Remove(_) | PatchOperation::Test(_) => None,
         };
         let room = DEEPEST.checked_sub(operation.path().count());
         if added.is_some_and(|added| !room.is_some_and(|room| is_within(added, room))) {
-            return Err(format!("{} would lie deeper than {DEEPEST} levels", operation.path()));
+            return Err(wrong(format!("{} would lie deeper than {DEEPEST} levels", operation.path())));
         }
-        json_patch::patch(object, std::slice::from_ref(operation)).map_err(|error| error.to_string())?;
+        // COMPAT: Kubernetes does not say what the error is.
+        json_patch::patch(object, std::slice::from_ref(operation)).map_err(|_| Refusal::FailedPatch)?;
     }
     Ok(())
 }

@@ -47,6 +47,12 @@ pub enum Refusal {
     /// Fields are missing or wrong.
     #[error("{} {:?} is invalid: {}", full_kind(.0.kind), .0.name, invalid_fields(.1))]
     Invalid(Subject, Vec<Cause>),
+    /// A patch cannot be carried out.
+    #[error("the server rejected our request due to an error in our request")]
+    FailedPatch,
+    /// A patch makes something of an object that cannot be read.
+    #[error(" \"\" is invalid: {}", invalid_fields(.0))]
+    InvalidPatch(Vec<Cause>),
     /// The request itself makes no sense.
     #[error("{0}")]
     BadRequest(String),
@@ -248,7 +254,7 @@ impl Refusal {
         match self {
             Self::UnknownResource | Self::NotFound(_) | Self::NoSuch { .. } => 404,
             Self::AlreadyExists(_) | Self::Conflict(..) | Self::ApplyConflict(..) => 409,
-            Self::Invalid(..) | Self::ListOptions { .. } => 422,
+            Self::Invalid(..) | Self::InvalidPatch(_) | Self::FailedPatch | Self::ListOptions { .. } => 422,
             Self::BadRequest(_) => 400,
             Self::Unauthorized => 401,
             Self::Forbidden(..)
@@ -273,7 +279,9 @@ impl Refusal {
             Self::UnknownResource | Self::NotFound(_) | Self::NoSuch { .. } => "NotFound",
             Self::AlreadyExists(_) => "AlreadyExists",
             Self::Conflict(..) | Self::ApplyConflict(..) => "Conflict",
-            Self::Invalid(..) | Self::ListOptions { .. } => "Invalid",
+            Self::Invalid(..) | Self::InvalidPatch(_) | Self::FailedPatch | Self::ListOptions { .. } => {
+                "Invalid"
+            }
             Self::BadRequest(_) => "BadRequest",
             Self::Unauthorized => "Unauthorized",
             Self::Forbidden(..)
@@ -310,7 +318,9 @@ impl Refusal {
                 }];
                 (subject, &ending)
             }
-            Self::ApplyConflict(_, causes) => return Some(json!({"causes": listed(causes)})),
+            Self::ApplyConflict(_, causes) | Self::InvalidPatch(causes) => {
+                return Some(json!({"causes": listed(causes)}));
+            }
             Self::NotFound(subject)
             | Self::AlreadyExists(subject)
             | Self::Conflict(subject, _)
@@ -325,7 +335,7 @@ impl Refusal {
             Self::Denied(denied) => {
                 return Some(named_details(&denied.name, &denied.group, &denied.resource));
             }
-            Self::DeniedPath { .. } => return Some(json!({})),
+            Self::DeniedPath { .. } | Self::FailedPatch => return Some(json!({})),
             Self::NoSuch { group, resource, name } => return Some(named_details(name, group, resource)),
             Self::UnknownResource
             | Self::BadRequest(_)

@@ -69,7 +69,7 @@ impl Target {
         let part = match subresource {
             None => Part::Whole,
             Some("status") if kind.has_status_subresource() => Part::Status,
-            Some("scale") if kind.custom().is_some_and(|custom| custom.scale.is_some()) => Part::Scale,
+            Some("scale") if kind.scale.is_some() => Part::Scale,
             Some(_) => return Err(Refusal::UnknownResource),
         };
         if namespace.is_some() != kind.is_namespaced() && (namespace.is_some() || name.is_some()) {
@@ -272,7 +272,7 @@ mod tests {
         for wrong in [
             "/api/v1/pods/p",
             "/api/v1/namespaces/a/nodes/n",
-            "/api/v1/endpoints",
+            "/api/v1/gateways",
             "/apis/coordination.k8s.io/v2/leases",
             "/apis/coordination.k8s.io/v1/namespaces/b/leases/e/status",
             "/openapi/v3",

@@ -402,6 +402,10 @@ impl Call {
         match request::change(&self.target, &self.headers, &self.query, &self.body)? {
             Change::Patch(patch) => {
                 let warnings = match &patch {
+                    Patch::Strategic(value) if self.target.part != Part::Scale => {
+                        let validation = FieldValidation::named(self.query.text("fieldValidation"))?;
+                        validation.judge_patch(self.target.kind, value, &self.body)?
+                    }
                     Patch::Merge(value) | Patch::Strategic(value) => self.judged(value)?,
                     Patch::Json(_) => Vec::new(),
                 };

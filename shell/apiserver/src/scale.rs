@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::kinds::{KindId, Scale};
+use crate::kinds::KindId;
 use crate::metadata;
 use crate::patch::{Part, Patch};
 use crate::refusal::Refusal;
 use crate::schema::Cause;
+use crate::selector::written;
 use crate::store::{Object, Place, Store, Writer};
+
 /// The scale of an object.
 pub(crate) fn scale_of(kind: KindId, object: &Value) -> Option<Value> {
-    let paths = paths(kind)?;
+    let paths = kind.scale?;
     let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
     let copied = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"];
     let fields = object.get("metadata").and_then(Value::as_object).into_iter().flatten();
@@ -20,21 +22,17 @@ pub(crate) fn scale_of(kind: KindId, object: &Value) -> Option<Value> {
         .filter(|(name, _)| copied.contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let mut status = json!({"replicas": number(&paths.observed)});
-    if let Some(selector) = paths.selector.as_ref().and_then(|pointer| object.pointer(pointer)) {
-        status["selector"] = selector.clone();
+    let mut status = json!({"replicas": number(paths.observed)});
+    if let Some(selector) = paths.selector.and_then(|pointer| object.pointer(pointer)) {
+        status["selector"] = if selector.is_object() { json!(written(selector)) } else { selector.clone() };
     }
     Some(json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
-        "spec": {"replicas": number(&paths.desired)},
+        "spec": {"replicas": number(paths.desired)},
         "status": status,
     }))
-}
-
-fn paths(kind: KindId) -> Option<&'static Scale> {
-    kind.custom().and_then(|custom| custom.scale.as_ref())
 }
 
 /// How a request changes a scale.
@@ -54,7 +52,7 @@ impl Store {
         writer: &Writer,
     ) -> Result<Arc<Object>, Refusal> {
         let mut object = self.find(place)?.value();
-        let (Some(paths), Some(before)) = (paths(place.kind), scale_of(place.kind, &object)) else {
+        let (Some(paths), Some(before)) = (place.kind.scale, scale_of(place.kind, &object)) else {
             return Err(Refusal::UnknownResource);
         };
         let after = match change {
@@ -69,7 +67,7 @@ impl Store {
                 Refusal::Invalid(place.subject(), vec![Cause::invalid(field, number, detail)])
             })?,
         };
-        set(&mut object, &paths.desired, json!(wanted));
+        set(&mut object, paths.desired, json!(wanted));
         let fields = metadata::fields(&mut object);
         match metadata::text(&after, "resourceVersion") {
             "" => fields.remove("resourceVersion"),

@@ -6,16 +6,22 @@ use std::sync::Arc;
 use regex::Regex;
 use serde_json::{Map, Value};
 
+mod checked;
 mod complete;
 mod format;
 mod paths;
+mod quantity;
 mod rules;
 mod structural;
+mod typed;
 mod validate;
 
-pub(crate) use complete::{complete, prune};
+pub(crate) use checked::{Path, check};
+pub(crate) use complete::{complete, prune, unknown};
+pub(crate) use format::is_cidr;
 pub(crate) use rules::{Rule, judge};
 pub(crate) use structural::problems;
+pub(crate) use typed::{Preset, fill, read};
 pub use validate::Cause;
 pub(crate) use validate::validate;
 
@@ -114,6 +120,12 @@ pub(crate) struct Schema {
     pub(crate) atomic: bool,
     pub(crate) limits: Limits,
     pub(crate) rules: Vec<Rule>,
+    /// The name of the built-in definition that it is, without its group and version.
+    pub(crate) definition: Option<Box<str>>,
+    /// What fields of a built-in definition get that are left out.
+    pub(crate) presets: Vec<Preset>,
+    /// What they get that depends on other fields.
+    pub(crate) derive: Option<fn(&mut Map<String, Value>)>,
 }
 
 /// What a value of the right type must fulfil.
@@ -198,6 +210,9 @@ impl Schema {
             atomic: schema.get("x-kubernetes-map-type").is_some_and(|kind| kind == "atomic"),
             limits: Limits::read(schema, references),
             rules: rules::read(schema),
+            definition: None,
+            presets: Preset::read(schema),
+            derive: None,
         }
     }
 
@@ -319,6 +334,7 @@ impl<'a> Trail<'a> {
     }
 
     fn default_of_key(self, key: &str) -> Option<Value> {
-        self.item().field(key).schema.and_then(|schema| schema.default.clone())
+        let presets = &self.item().schema?.presets;
+        presets.iter().find(|preset| *preset.field == *key).map(|preset| preset.value.clone())
     }
 }

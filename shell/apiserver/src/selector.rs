@@ -76,6 +76,30 @@ pub(crate) fn selects(selector: &Value, labels: &BTreeMap<String, String>) -> bo
         && expressions.into_iter().all(|expression| expression_holds(expression, labels))
 }
 
+/// A `metav1.LabelSelector` as the text of a query.
+pub(crate) fn written(selector: &Value) -> String {
+    let texts = |values: &Value| -> Vec<String> {
+        let values = values.as_array().into_iter().flatten().filter_map(Value::as_str);
+        values.map(str::to_owned).collect()
+    };
+    let equal = selector["matchLabels"].as_object().into_iter().flatten();
+    let equal = equal.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
+    let expressions = expressions.map(|expression| {
+        let key = expression["key"].as_str().unwrap_or_default();
+        let values = texts(&expression["values"]).join(",");
+        match expression["operator"].as_str() {
+            Some("In") => format!("{key} in ({values})"),
+            Some("NotIn") => format!("{key} notin ({values})"),
+            Some("DoesNotExist") => format!("!{key}"),
+            _ => key.to_owned(),
+        }
+    });
+    let mut terms: Vec<_> = equal.chain(expressions).collect();
+    terms.sort();
+    terms.join(",")
+}
+
 fn expression_holds(expression: &Value, labels: &BTreeMap<String, String>) -> bool {
     let key = expression["key"].as_str().unwrap_or_default().to_owned();
     let values = expression["values"].as_array().into_iter().flatten();

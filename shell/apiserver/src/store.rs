@@ -9,13 +9,17 @@ use sha2::{Digest, Sha256};
 use crate::backup::Contents;
 use crate::kinds::{KindId, Kinds, ResourceKey};
 use crate::refusal::Refusal;
+use crate::services::{ServiceRanges, Taken};
 use crate::storage::{Row, row_key};
 
 mod collect;
 mod definitions;
 mod delete;
 mod event;
+mod namespace;
 mod object;
+mod pods;
+mod shape;
 mod snapshot;
 mod versions;
 mod write;
@@ -42,6 +46,10 @@ pub struct Store {
     /// The version before the first write.
     first: u64,
     ownership: collect::Ownership,
+    /// The namespaces that something was taken from since they were last looked at.
+    left: BTreeSet<String>,
+    services: Taken,
+    ranges: ServiceRanges,
     version: u64,
     seed: [u8; 16],
     history: usize,
@@ -74,11 +82,21 @@ impl Store {
             touched: BTreeSet::new(),
             first: version,
             ownership: collect::Ownership::default(),
+            left: BTreeSet::new(),
+            services: Taken::default(),
+            ranges: ServiceRanges::default(),
             version,
             seed,
             history,
             rows: None,
         }
+    }
+
+    /// Gives Services addresses of these ranges.
+    #[must_use]
+    pub fn with_services(mut self, ranges: ServiceRanges) -> Self {
+        self.ranges = ranges;
+        self
     }
 
     /// The kinds that are served.
@@ -98,7 +116,7 @@ impl Store {
         let object = Arc::new(Object::new(kind, version, value));
         let place = key(object.namespace(), object.name());
         self.collection_mut(kind.key()).objects.insert(place.clone(), Arc::clone(&object));
-        self.ownership.note(&(kind.key(), place), None, Some(&object));
+        self.note(kind, place, None, Some(&object));
         if kind == KindId::definitions() && crate::definitions::is_established(value) {
             self.serve(&object);
         }
@@ -212,12 +230,16 @@ impl Store {
         let object = if kept == kind {
             Arc::new(Object::new(kind, version, value))
         } else {
-            Arc::new(Object::new(kept, version, &converted(value.clone(), kind, kept)))
+            let mut value = converted(value.clone(), kind, kept);
+            if !kept.is_custom() {
+                crate::schema::fill(kept.schema(), &mut value);
+            }
+            Arc::new(Object::new(kept, version, &value))
         };
         let kind = kept;
         let place = key(object.namespace(), object.name());
         let previous = self.collection_mut(kind.key()).objects.insert(place.clone(), Arc::clone(&object));
-        self.ownership.note(&(kind.key(), place), previous.as_deref(), Some(&object));
+        self.note(kind, place, previous.as_deref(), Some(&object));
         let change = if previous.is_some() { Change::Modified } else { Change::Added };
         self.record(kind, Event::new(change, Arc::clone(&object), previous));
         object
@@ -228,9 +250,17 @@ impl Store {
         let last = Arc::new(Object::new(kind, version, &object.value()));
         let place = key(object.namespace(), object.name());
         let previous = self.collection_mut(kind.key()).objects.remove(&place);
-        self.ownership.note(&(kind.key(), place), previous.as_deref(), None);
+        self.note(kind, place, previous.as_deref(), None);
         self.record(kind, Event::new(Change::Deleted, Arc::clone(&last), previous));
         last
+    }
+
+    /// Keeps what is derived from all objects true.
+    fn note(&mut self, kind: KindId, place: String, before: Option<&Object>, after: Option<&Object>) {
+        if kind.key() == ("", "services") {
+            self.services.note(&place, before, after);
+        }
+        self.ownership.note(&(kind.key(), place), before, after);
     }
 
     fn record(&mut self, kind: KindId, event: Event) {

@@ -77,10 +77,16 @@ fn merge_field(
             }
             let Value::Array(target) = target else { return Ok(()) };
             match strategy.map(|strategy| strategy.key.as_deref()) {
-                Some(Some(key)) => merge_list(target, items, key, below)?,
+                Some(Some(key)) => {
+                    let before = target.clone();
+                    merge_list(target, items, key, below)?;
+                    arrange(target, &before, items, Some(key));
+                }
                 Some(None) => {
+                    let before = target.clone();
                     let added: Vec<_> = items.iter().filter(|item| !target.contains(item)).cloned().collect();
                     target.extend(added);
+                    arrange(target, &before, items, None);
                 }
                 None => {
                     *target = items.iter().filter(|item| item.get("$patch").is_none()).cloned().collect();
@@ -121,6 +127,24 @@ fn merge_list(target: &mut Vec<Value>, items: &[Value], key: &str, trail: Trail<
         }
     }
     Ok(())
+}
+
+/// COMPAT: what a patch names comes in its own order and before what it does not name, unless that stood before it.
+fn arrange(target: &mut Vec<Value>, before: &[Value], items: &[Value], key: Option<&str>) {
+    let name = |item: &Value| key.map_or(Some(item.clone()), |key| item.get(key).cloned());
+    let place = |list: &[Value], item: &Value| list.iter().position(|known| name(known) == name(item));
+    let (mut named, others): (Vec<_>, Vec<_>) =
+        std::mem::take(target).into_iter().partition(|item| place(items, item).is_some());
+    named.sort_by_key(|item| place(items, item));
+    let mut others = others.into_iter().peekable();
+    for item in named {
+        let stood = place(before, &item);
+        while let Some(other) = others.next_if(|other| stood.is_some() && place(before, other) < stood) {
+            target.push(other);
+        }
+        target.push(item);
+    }
+    target.extend(others);
 }
 
 /// Puts a list into the order that a patch names; what it does not name keeps its place after what stood before it.
@@ -179,6 +203,10 @@ mod tests {
             service,
             json!({"spec": {"ports": [{"port": 80, "protocol": "TCP", "name": "web"}, {"port": 443}]}})
         );
+        merge(kind, &mut service, &json!({"spec": {"ports": [{"port": 22}]}})).unwrap();
+        let ports: Vec<_> =
+            service["spec"]["ports"].as_array().unwrap().iter().map(|port| &port["port"]).collect();
+        assert_eq!(ports, [22, 80, 443], "what is new comes first");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::kinds::KindId;
 use crate::refusal::Refusal;
-use crate::schema::prune;
+use crate::schema::{Cause, unknown};
 use crate::store::Place;
 
 /// What a client wants done about fields that nobody knows.
@@ -49,10 +49,39 @@ impl FieldValidation {
             found.join(", ")
         )))
     }
+
+    /// The same of a strategic merge patch.
+    pub(crate) fn judge_patch(
+        self,
+        kind: KindId,
+        patch: &Value,
+        body: &[u8],
+    ) -> Result<Vec<String>, Refusal> {
+        let found = Self::Warn.judge(kind, patch, body)?;
+        if self != Self::Strict || found.is_empty() {
+            return Ok(if self == Self::Ignore { Vec::new() } else { found });
+        }
+        let why = format!("strict decoding error: {}", found.join(", "));
+        Err(Refusal::InvalidPatch(vec![Cause::invalid("patch", &Value::from(printed(patch)), why)]))
+    }
+}
+
+/// A value as Go prints it: `map[a:1 b:[x y]]`.
+fn printed(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(printed).collect::<Vec<_>>().join(" ")),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(name, value)| format!("{name}:{}", printed(value)));
+            format!("map[{}]", entries.collect::<Vec<_>>().join(" "))
+        }
+    }
 }
 
 fn findings(kind: KindId, value: &Value, body: &[u8]) -> Vec<String> {
-    let unknown = prune(kind.schema(), &mut value.clone()).0;
+    let unknown = unknown(kind.schema(), value).0;
     // The directives of strategic merge patches are no fields.
     let unknown = unknown.into_iter().filter(|field| !field.contains('$'));
     let unknown = unknown.map(|field| format!("unknown field {field:?}"));
@@ -62,7 +91,7 @@ fn findings(kind: KindId, value: &Value, body: &[u8]) -> Vec<String> {
 
 /// Refuses an applied configuration with fields that its kind does not have.
 pub(crate) fn typed(place: &Place, value: &Value) -> Result<(), Refusal> {
-    let unknown = prune(place.kind.schema(), &mut value.clone()).0;
+    let unknown = unknown(place.kind.schema(), value).0;
     let errors: Vec<_> =
         unknown.into_iter().map(|field| format!(".{field}: field not declared in schema")).collect();
     let why = match errors.as_slice() {

@@ -12,6 +12,7 @@ mod embedded;
 mod ground;
 pub mod kubectl;
 mod patience;
+pub mod published;
 pub mod record;
 pub mod suite;
 

@@ -70,6 +70,7 @@ pub fn compare(name: &str, page: &str) -> Result<()> {
     Ok(())
 }
 
-fn document(name: &str) -> PathBuf {
+/// A file of the tree.
+pub(crate) fn document(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
 }

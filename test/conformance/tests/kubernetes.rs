@@ -1,7 +1,7 @@
 //! The claims on a real control plane. These tests need its programs: `make test-kubernetes` builds them.
 
 use anyhow::{Result, bail};
-use subm_conformance::{ControlPlane, Programs, kubectl, record, suite};
+use subm_conformance::{ControlPlane, Programs, kubectl, published, record, suite};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_claim_holds_on_kubernetes() -> Result<()> {
@@ -26,4 +26,10 @@ async fn kubectl_prints_what_is_recorded() -> Result<()> {
     let steps = tokio::task::spawn_blocking(move || kubectl::run(&api)).await??;
     let transcript = kubectl::transcript(&kubectl::version()?, &steps);
     record::compare("test/conformance/recorded/kubectl.txt", &transcript)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_api_has_the_schemas_that_kubernetes_publishes() -> Result<()> {
+    let control_plane = ControlPlane::start(&Programs::find()?).await?;
+    published::compare(&published::of(&control_plane.api).await?)
 }

@@ -82,7 +82,11 @@ fn of_versions(definition: &Value) -> Vec<Cause> {
             let detail = "must contain unique version names";
             causes.push(Cause::invalid("spec.versions", &Value::from(names[index]), detail));
         }
-        let place = format!("{path}.schema.openAPIV3Schema");
+        // COMPAT: what is the same in all versions is named as what it was before there were several.
+        let place = match names.len() {
+            1 => "spec.validation.openAPIV3Schema".to_owned(),
+            _ => format!("{path}.schema.openAPIV3Schema"),
+        };
         match version.pointer("/schema/openAPIV3Schema") {
             None => causes.push(Cause::required(&place, "schemas are required")),
             Some(schema) => causes.extend(schema::problems(schema, &place)),

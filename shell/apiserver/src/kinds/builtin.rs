@@ -1,77 +1,56 @@
-//! The schemas of built-in kinds, from the types of `k8s-openapi`.
+//! The schemas of built-in kinds as Kubernetes publishes them: fields, types, choices, how lists are merged and owned.
+//!
+//! `published.json.gz` holds the definitions of a running kube-apiserver's OpenAPI documents that the kinds of the
+//! table refer to, as they are; `UPDATE=1 make test-kubernetes` writes it, and compares it without that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read as _;
 use std::sync::{Arc, LazyLock};
 
-use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
+use flate2::read::GzDecoder;
 use serde_json::{Map, Value, json};
 
-use super::{KindId, Origin, lists};
+use super::{KindId, Origin, unpublished};
 use crate::schema::{Resolve, Schema, Type};
 
-/// Adds a type to a generator and says its definition's name.
-pub(crate) type Definition = fn(&mut SchemaGenerator) -> String;
-
-/// A kind that a type describes.
-pub(super) const fn of<T: JsonSchema>() -> Origin {
-    Origin::BuiltIn(Some(define::<T>))
-}
-
-fn define<T: JsonSchema>(generator: &mut SchemaGenerator) -> String {
-    generator.subschema_for::<T>();
-    T::schema_name().into_owned()
-}
-
-/// Where definitions lie in an OpenAPI v3 document.
-pub(crate) const PLACE: &str = "#/components/schemas/";
+const PUBLISHED: &[u8] = include_bytes!("published.json.gz");
 
 /// The definitions of all built-in kinds by their names, as OpenAPI v3 writes them.
 #[derive(Debug)]
 pub(crate) struct Definitions {
     pub(crate) schemas: Map<String, Value>,
+    /// The names of the definitions of whole objects, by group, version and kind.
+    names: BTreeMap<[String; 3], String>,
 }
 
 static DEFINITIONS: LazyLock<Definitions> = LazyLock::new(|| {
-    let mut generator = generator();
-    let roots: Vec<_> = KindId::all().filter_map(|kind| Some((kind, name(kind, &mut generator)?))).collect();
-    for meta in [
-        define::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>,
-        define::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta>,
-        define::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Status>,
-        define::<k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions>,
-    ] {
-        meta(&mut generator);
-    }
-    let mut schemas = generator.take_definitions(true);
-    for (name, schema) in &mut schemas {
-        any_as_object(schema);
-        lists::annotate(name, schema);
-        tidy(schema);
-    }
-    for (kind, name) in roots {
-        schemas[&name]["x-kubernetes-group-version-kind"] = json!([gvk_of(kind)]);
-    }
-    Definitions { schemas }
+    let schemas: Map<_, _> =
+        serde_json::from_str(&published()).expect("the text is that of the suite that wrote it");
+    let names = schemas.iter().flat_map(|(name, schema)| {
+        let kinds = schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten();
+        kinds.map(move |kind| {
+            let part = |part: &str| kind[part].as_str().unwrap_or_default().to_owned();
+            ([part("group"), part("version"), part("kind")], name.clone())
+        })
+    });
+    let names = names.collect();
+    Definitions { schemas, names }
 });
 
-fn generator() -> SchemaGenerator {
-    let mut settings = SchemaSettings::draft2020_12();
-    settings.definitions_path = PLACE.trim_start_matches('#').trim_end_matches('/').to_owned().into();
-    settings.meta_schema = None;
-    settings.into_generator()
-}
-
-fn name(kind: KindId, generator: &mut SchemaGenerator) -> Option<String> {
-    match kind.origin {
-        Origin::BuiltIn(Some(definition)) => Some(definition(generator)),
-        Origin::BuiltIn(None) | Origin::Custom(_) => None,
-    }
+/// The definitions that Kubernetes publishes of the built-in kinds and of what they refer to, as one JSON object.
+pub fn published() -> String {
+    let mut text = String::new();
+    GzDecoder::new(PUBLISHED).read_to_string(&mut text).expect("the file is part of the program");
+    text
 }
 
 /// The name of the definition of a built-in kind.
 pub(crate) fn definition_name(kind: KindId) -> Option<String> {
-    name(kind, &mut generator())
+    let names = &DEFINITIONS.names;
+    match kind.origin {
+        Origin::BuiltIn => names.get(&[kind.group, kind.version, kind.name].map(str::to_owned)).cloned(),
+        Origin::Custom(_) => None,
+    }
 }
 
 /// Group, version and kind, as schemas carry them.
@@ -82,41 +61,6 @@ pub(crate) fn gvk_of(kind: KindId) -> Value {
 /// The definitions of all built-in kinds.
 pub(crate) fn definitions() -> &'static Definitions {
     &DEFINITIONS
-}
-
-/// COMPAT: OpenAPI writes the schema of anything as an empty object.
-fn any_as_object(schema: &mut Value) {
-    if schema.is_boolean() {
-        *schema = json!({});
-    }
-}
-
-/// COMPAT: a reference stands alone or in `allOf`, beside which OpenAPI v3 allows a description.
-fn tidy(schema: &mut Value) {
-    match schema {
-        Value::Object(entries) => {
-            // A field may have that name too.
-            if entries.len() > 1
-                && entries.get("$ref").is_some_and(Value::is_string)
-                && let Some(reference) = entries.remove("$ref")
-            {
-                entries.insert("allOf".to_owned(), json!([{"$ref": reference}]));
-            }
-            if let Some(Value::Array(types)) = entries.get("type") {
-                let first = types.iter().find(|name| **name != "null").cloned();
-                entries.insert("type".to_owned(), first.unwrap_or_default());
-            }
-            if let Some(properties) = entries.get_mut("properties").and_then(Value::as_object_mut) {
-                properties.values_mut().for_each(any_as_object);
-            }
-            if let Some(items) = entries.get_mut("items") {
-                any_as_object(items);
-            }
-            entries.values_mut().for_each(tidy);
-        }
-        Value::Array(items) => items.iter_mut().for_each(tidy),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }
 
 static SCHEMAS: LazyLock<HashMap<(&str, &str, &str), Schema>> = LazyLock::new(|| {
@@ -133,7 +77,7 @@ static SCHEMAS: LazyLock<HashMap<(&str, &str, &str), Schema>> = LazyLock::new(||
 });
 
 static METADATA: LazyLock<Arc<Schema>> =
-    LazyLock::new(|| Arc::new(References::default().read("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")));
+    LazyLock::new(|| References::default().resolve("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"));
 
 /// The schema of the metadata of every object.
 pub(crate) fn metadata() -> Arc<Schema> {
@@ -164,15 +108,18 @@ impl References {
         let Some(schema) = DEFINITIONS.schemas.get(name) else {
             return Schema { keeps_unknown: true, ..Schema::default() };
         };
-        // Quantities and ports are written as numbers too.
-        if name.ends_with(".Quantity") || name.ends_with(".IntOrString") {
-            return Schema { form: Type::IntOrString, ..Schema::default() };
-        }
         self.open.push(name.to_owned());
         let mut read = Schema::read(schema, self);
         self.open.pop();
+        let short = name.rsplit('.').next().unwrap_or(name);
+        // Quantities and ports are written as numbers too.
+        if ["Quantity", "IntOrString"].contains(&short) {
+            read = Schema { form: Type::IntOrString, ..Schema::default() };
+        }
         // Such a definition stands for any object.
         read.keeps_unknown |= read.properties.is_empty() && read.values.is_none();
+        read.definition = Some(short.into());
+        unpublished::amend(name, &mut read);
         read
     }
 }

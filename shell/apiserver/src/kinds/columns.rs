@@ -127,6 +127,25 @@ pub(super) fn slice_endpoints(slice: &Value) -> Value {
     joined(addresses.filter_map(Value::as_str).map(str::to_owned), "<unset>")
 }
 
+pub(super) fn endpoints(endpoints: &Value) -> Value {
+    let of_subset = |subset: &Value| -> Vec<String> {
+        let ports: Vec<_> = items(subset, "/ports").filter_map(|port| port["port"].as_u64()).collect();
+        let addresses = items(subset, "/addresses").map(|address| text(address, "/ip"));
+        addresses.flat_map(|address| ports.iter().map(move |port| format!("{address}:{port}"))).collect()
+    };
+    joined(items(endpoints, "/subsets").flat_map(of_subset), "<none>")
+}
+
+pub(super) fn replicas_ready(object: &Value) -> Value {
+    let count = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    json!(format!("{}/{}", count("/status/readyReplicas"), count("/spec/replicas")))
+}
+
+pub(super) fn pod_selector(policy: &Value) -> Value {
+    let selector = policy.pointer("/spec/podSelector").map(crate::selector::written).unwrap_or_default();
+    joined(Some(selector).into_iter(), "<none>")
+}
+
 pub(super) fn binding_role(binding: &Value) -> Value {
     json!(format!("{}/{}", text(binding, "/roleRef/kind"), text(binding, "/roleRef/name")))
 }

@@ -1,4 +1,4 @@
-//! What the server completes in an object that leaves it out.
+//! What the server completes in an object as a whole; single definitions are completed in `unpublished.rs`.
 
 use serde_json::{Map, Value, json};
 
@@ -16,25 +16,6 @@ pub(super) fn namespace(object: &mut Value) {
     if let Some(spec) = field(object, "spec") {
         spec.entry("finalizers").or_insert_with(|| json!(["kubernetes"]));
     }
-    if let Some(status) = field(object, "status") {
-        status.entry("phase").or_insert_with(|| json!("Active"));
-    }
-}
-
-pub(super) fn service(object: &mut Value) {
-    if let Some(status) = field(object, "status") {
-        status.entry("loadBalancer").or_insert_with(|| json!({}));
-    }
-    let Some(spec) = field(object, "spec") else { return };
-    spec.entry("type").or_insert_with(|| json!("ClusterIP"));
-    spec.entry("sessionAffinity").or_insert_with(|| json!("None"));
-    let ports = spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten();
-    for port in ports.filter_map(Value::as_object_mut) {
-        port.entry("protocol").or_insert_with(|| json!("TCP"));
-        if let Some(number) = port.get("port").cloned() {
-            port.entry("targetPort").or_insert(number);
-        }
-    }
 }
 
 pub(super) fn secret(object: &mut Value) {
@@ -42,25 +23,57 @@ pub(super) fn secret(object: &mut Value) {
         && let Some(data) = field(object, "data")
     {
         for (key, value) in plain {
-            let encoded = base64(value.as_str().unwrap_or_default().as_bytes());
+            let encoded = crate::base64_of(value.as_str().unwrap_or_default().as_bytes());
             data.insert(key, json!(encoded));
         }
-    }
-    if let Some(object) = object.as_object_mut() {
-        object.entry("type").or_insert_with(|| json!("Opaque"));
     }
 }
 
 pub(super) fn pod(object: &mut Value) {
     if let Some(spec) = field(object, "spec") {
-        spec.entry("restartPolicy").or_insert_with(|| json!("Always"));
+        spec.entry("enableServiceLinks").or_insert(Value::Bool(true));
+        for list in ["containers", "initContainers"] {
+            let containers = spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+            containers.for_each(request_what_is_limited);
+        }
     }
+    let class = quality(&object["spec"]);
     if let Some(status) = field(object, "status") {
         status.entry("phase").or_insert_with(|| json!("Pending"));
+        status.entry("qosClass").or_insert_with(|| json!(class));
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
+/// Who is limited to an amount asks for as much.
+fn request_what_is_limited(container: &mut Value) {
+    let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) else { return };
+    let Some(Value::Object(limits)) = resources.get("limits").cloned() else { return };
+    let requests = resources.entry("requests").or_insert_with(|| json!({}));
+    for (name, amount) in limits {
+        if requests[&name].is_null() {
+            requests[&name] = amount;
+        }
+    }
+}
+
+/// How soon a Pod is put out where memory is short.
+fn quality(spec: &Value) -> &'static str {
+    const COUNTED: [&str; 2] = ["cpu", "memory"];
+    let lists = ["containers", "initContainers"].into_iter();
+    let containers: Vec<_> = lists.filter_map(|list| spec[list].as_array()).flatten().collect();
+    let has = |container: &Value, what: &str, name: &str| {
+        container["resources"][what][name].as_str().is_some_and(|amount| amount != "0")
+    };
+    let any = |container: &&&Value| {
+        COUNTED.iter().any(|name| has(container, "requests", name) || has(container, "limits", name))
+    };
+    if !containers.iter().any(|container| any(&container)) {
+        return "BestEffort";
+    }
+    let bound = |container: &&Value, name: &str| {
+        let resources = &container["resources"];
+        has(container, "limits", name) && resources["limits"][name] == resources["requests"][name]
+    };
+    let all = containers.iter().all(|container| COUNTED.iter().all(|name| bound(container, name)));
+    if all { "Guaranteed" } else { "Burstable" }
 }

@@ -7,8 +7,9 @@ use cel::objects::{Key, Map};
 use cel::{Context, Program};
 use serde_json::Value;
 
-use super::{Cause, ListKind, Schema, Type, paths, texts};
+use super::{Cause, ListKind, NoReferences, Schema, Type, paths, texts};
 
+mod fields;
 mod functions;
 
 /// One rule with the programs it is made of.
@@ -32,6 +33,13 @@ pub(crate) enum RuleProblem {
     Syntax(String),
     #[error("compilation failed: undeclared reference to '{0}' (in container '')")]
     Undeclared(String),
+    #[error("compilation failed: ERROR: <input>:1:{column}: undefined field '{field}'\n | {rule}\n | {:.<before$}^", "", before = .column - 1)]
+    Undefined {
+        field: String,
+        rule: String,
+        /// Where the field's dot is, from 1.
+        column: usize,
+    },
 }
 
 /// Compiles a rule; what it names must exist.
@@ -52,6 +60,15 @@ pub(crate) fn compile(text: &str) -> Result<Program, RuleProblem> {
         Some(name) => Err(RuleProblem::Undeclared(name)),
         None => Ok(program),
     }
+}
+
+/// Compiles a rule; what it names must exist, also in the schema that it is a rule of.
+fn compile_for(text: &str, schema: &Schema) -> Result<(), RuleProblem> {
+    let program = compile(text)?;
+    let Some(field) = fields::undefined(program.expression(), schema) else { return Ok(()) };
+    let rule = text.trim().to_owned();
+    let column = rule.find(&format!(".{field}")).map_or(1, |place| place + 1);
+    Err(RuleProblem::Undefined { field, rule, column })
 }
 
 /// The rules of one schema; those that do not compile are left out: `problems` names them.
@@ -250,14 +267,15 @@ fn escaped(name: &str) -> String {
 /// What is wrong with the rules of one schema, by field below it.
 pub(super) fn problems(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
     let rules = schema.get("x-kubernetes-validations").and_then(Value::as_array);
+    let own = if rules.is_some() { Schema::read(schema, &mut NoReferences) } else { Schema::default() };
     for (index, rule) in rules.into_iter().flatten().enumerate() {
         let path = paths::index(&paths::field(path, "x-kubernetes-validations"), index);
         for key in ["rule", "messageExpression"] {
             let place = paths::field(&path, key);
-            match rule.get(key).map(|text| (text, compile(text.as_str().unwrap_or_default()))) {
+            match rule.get(key).map(|text| (text, compile_for(text.as_str().unwrap_or_default(), &own))) {
                 None if key == "rule" => causes.push(Cause::required(&place, "rule is not specified")),
-                None | Some((_, Ok(_))) => {}
-                Some((text, Err(problem))) => causes.push(Cause::invalid(&place, text, problem)),
+                None | Some((_, Ok(()))) => {}
+                Some((_, Err(problem))) => causes.push(Cause::invalid_go(&place, &go_rule(rule), problem)),
             }
         }
         let reasons =
@@ -266,6 +284,19 @@ pub(super) fn problems(schema: &Value, path: &str, causes: &mut Vec<Cause>) {
             causes.push(Cause::unsupported(&paths::field(&path, "reason"), reason, reasons.into_iter()));
         }
     }
+}
+
+/// A rule as Go writes it.
+fn go_rule(rule: &Value) -> String {
+    let text = |key: &str| format!("{:?}", rule.get(key).and_then(Value::as_str).unwrap_or_default());
+    format!(
+        "apiextensions.ValidationRule{{Rule:{}, Message:{}, MessageExpression:{}, \
+         Reason:(*apiextensions.FieldValueErrorReason)(nil), FieldPath:{}, OptionalOldSelf:(*bool)(nil)}}",
+        text("rule"),
+        text("message"),
+        text("messageExpression"),
+        text("fieldPath")
+    )
 }
 
 fn texts_contain(known: &[&str], value: &Value) -> bool {
@@ -345,6 +376,32 @@ mod tests {
         ] {
             assert_eq!(compile(rule).err(), None, "{rule}");
             assert_eq!(judged(&json!([{"rule": rule}]), &value, None), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn a_rule_about_a_field_that_is_not_there_is_named() {
+        let schema = json!({"type": "object", "properties": {
+            "a": {"type": "object", "properties": {"b": {"type": "string"}}},
+            "list": {"type": "array", "items": {"type": "object", "properties": {"c": {"type": "string"}}}},
+            "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"d": {}}}},
+            "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            "namespace": {"type": "string"},
+        }});
+        let schema = Schema::read(&schema, &mut NoReferences);
+        for good in [
+            "self.a.b == 'x' && has(self.a.b) && self.list.all(item, item.c == self.a.b)",
+            "self.map.all(key, self.map[key].d == key) && self.map.x.d == 'x' && self.list[0].c == 'x'",
+            "self.free.any.thing == 1 && self.__namespace__ == 'n' && self.metadata.name == 'x'",
+            "self.list.map(x, x.c).exists(c, c == 'y') && oldSelf.a.b == self.a.b",
+        ] {
+            assert_eq!(compile_for(good, &schema), Ok(()), "{good}");
+        }
+        for bad in
+            ["self.nothing == 1", "self.a.nothing", "self.list.all(i, i.nothing == 1)", "self.map.x.nothing"]
+        {
+            let problem = compile_for(bad, &schema).unwrap_err().to_string();
+            assert!(problem.contains("undefined field 'nothing'"), "{problem}");
         }
     }
 

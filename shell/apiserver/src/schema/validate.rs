@@ -23,6 +23,12 @@ impl Cause {
         Self { reason: "FieldValueInvalid", message, field: field.to_owned() }
     }
 
+    /// The same of a value as Go writes it.
+    pub(crate) fn invalid_go(field: &str, value: &str, detail: impl Display) -> Self {
+        let message = format!("Invalid value: {value}: {detail}");
+        Self { reason: "FieldValueInvalid", message, field: field.to_owned() }
+    }
+
     pub(crate) fn required(field: &str, detail: &str) -> Self {
         let colon = if detail.is_empty() { "" } else { ": " };
         Self {
@@ -48,6 +54,10 @@ impl Cause {
             message: format!("Forbidden: {detail}"),
             field: field.to_owned(),
         }
+    }
+
+    pub(crate) fn too_many(field: &str, count: usize, most: usize) -> Self {
+        too_many(field, count, most)
     }
 
     pub(crate) fn duplicate(field: &str, value: &Value) -> Self {

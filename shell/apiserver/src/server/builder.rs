@@ -17,6 +17,7 @@ use crate::identity::{ClientAuthority, TokenKey};
 use crate::rbac;
 use crate::refusal::Refusal;
 use crate::server::{ApiServer, Shared};
+use crate::services::ServiceRanges;
 use crate::storage::{Journal, Storage, StorageError};
 use crate::store::{Store, Writer};
 use crate::tls::TlsError;
@@ -43,6 +44,7 @@ pub(super) struct Settings {
     pub(super) share: Share,
     pub(super) audit: Option<AuditLog>,
     pub(super) files: Option<BTreeMap<String, String>>,
+    pub(super) services: ServiceRanges,
 }
 
 impl Builder {
@@ -106,6 +108,13 @@ impl Builder {
         self
     }
 
+    /// Gives Services addresses of these ranges.
+    #[must_use]
+    pub fn services(mut self, ranges: ServiceRanges) -> Self {
+        self.settings.services = ranges;
+        self
+    }
+
     /// Gives each user this share.
     #[must_use]
     pub fn share(mut self, share: Share) -> Self {
@@ -146,7 +155,7 @@ impl Builder {
         // than the newest write: a watch from before that has seen everything must list again as well.
         let version = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or_default();
         let version = version.max(contents.version + 1);
-        let mut store = Store::new(seed, version, self.history);
+        let mut store = Store::new(seed, version, self.history).with_services(self.settings.services.clone());
         restore(&mut store, &contents.objects)?;
         let journal = storage.map(|storage| {
             store.keep_rows();

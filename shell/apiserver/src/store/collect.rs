@@ -91,6 +91,7 @@ impl Store {
                 self.ownership.dependents.remove(&uid);
             }
         }
+        self.end_what_waits();
     }
 
     fn at_address(&self, (resource, key): &Address) -> Option<&Arc<Object>> {

@@ -232,7 +232,8 @@ fn key_of(definition: &Value) -> (&'static str, &'static str) {
     kind.map_or(("", ""), |kind| kind.key())
 }
 
-fn set_condition(definition: &mut Value, mut condition: Value) {
+/// Sets the condition of a type in an object's status.
+pub(super) fn set_condition(definition: &mut Value, mut condition: Value) {
     let conditions = &mut definition["status"]["conditions"];
     if !conditions.is_array() {
         *conditions = json!([]);

@@ -64,21 +64,6 @@ impl Store {
         Ok(deletion)
     }
 
-    /// Marks a namespace, deletes what is in it, and then itself unless something is held back.
-    fn end_namespace(&mut self, namespace: &Arc<Object>, writer: &Writer) -> Deletion {
-        let marked = self.condemn(namespace, namespace.value(), true, writer);
-        self.empty_namespace(namespace.name(), writer);
-        self.collect(writer);
-        let left = self.get(namespace.kind(), "", namespace.name()).cloned();
-        if let Some(left) = left
-            && !metadata::has_finalizers(&left.value())
-            && self.namespace_is_empty(left.name())
-        {
-            self.remove(left.kind(), &left);
-        }
-        marked
-    }
-
     /// Deletes what is selected and what the writer may delete; returns how many were.
     pub fn delete_selected(
         &mut self,
@@ -115,39 +100,16 @@ impl Store {
         Deletion::Pending(self.insert(object.kind(), &value))
     }
 
-    /// Removes an object that nothing holds back, and its namespace if that waited for it.
+    /// Removes an object that nothing holds back, and its namespace if that waited for it alone.
     pub(super) fn finish_deletion(&mut self, object: &Object) -> Arc<Object> {
         let gone = self.remove(object.kind(), object);
         if object.kind().is_custom() {
             self.finish_definition(object.kind().key());
         }
-        let waiting = self.get(KindId::namespaces(), "", gone.namespace()).cloned();
-        if let Some(namespace) = waiting
-            && namespace.is_terminating()
-            && !metadata::has_finalizers(&namespace.value())
-            && self.namespace_is_empty(namespace.name())
-        {
-            self.remove(KindId::namespaces(), &namespace);
+        if !gone.namespace().is_empty() {
+            self.left.insert(gone.namespace().to_owned());
         }
         gone
-    }
-
-    fn empty_namespace(&mut self, name: &str, writer: &Writer) {
-        let kinds: Vec<_> = self.kinds.stored().filter(|kind| kind.is_namespaced()).collect();
-        for kind in kinds {
-            let content: Vec<_> = self.list(kind, Some(name)).cloned().collect();
-            for object in content {
-                let value = object.value();
-                self.condemn(&object, value, false, writer);
-            }
-        }
-    }
-
-    fn namespace_is_empty(&self, name: &str) -> bool {
-        self.kinds
-            .stored()
-            .filter(|kind| kind.is_namespaced())
-            .all(|kind| self.list(kind, Some(name)).next().is_none())
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Object {
     uid: Box<str>,
     /// The uids of its owners.
     owners: Box<[Box<str>]>,
+    finalizers: Box<[Box<str>]>,
     json: Bytes,
     /// Where in the text the fields after `kind` and `apiVersion` start.
     head: usize,
@@ -36,7 +37,9 @@ impl Object {
         let owners = super::collect::references(&value);
         let owners = owners.into_iter().filter_map(|owner| Some(owner["uid"].as_str()?.into()));
         let owners = owners.collect();
-        let fields = kind.fields.iter().map(|field| text(&format!("/{}", field.replace('.', "/"))).into());
+        let finalizers = value["metadata"]["finalizers"].as_array().into_iter().flatten();
+        let finalizers = finalizers.filter_map(|finalizer| Some(finalizer.as_str()?.into())).collect();
+        let fields = kind.fields.iter().map(|field| selectable(&value, field).into());
         let head = format!("{{\"kind\":{},\"apiVersion\":{},", json!(kind.name), json!(kind.api_version()));
         let json = written(&value, &head);
         Self {
@@ -49,6 +52,7 @@ impl Object {
             terminating: value.pointer("/metadata/deletionTimestamp").is_some(),
             uid: text("/metadata/uid").into(),
             owners,
+            finalizers,
             head: head.len(),
             json,
         }
@@ -62,6 +66,11 @@ impl Object {
     /// The uids of the owners.
     pub(crate) fn owners(&self) -> &[Box<str>] {
         &self.owners
+    }
+
+    /// What must happen before it can go.
+    pub(crate) fn finalizers(&self) -> &[Box<str>] {
+        &self.finalizers
     }
 
     /// The text after the opening brace, `kind` and `apiVersion`, as lists of built-in kinds hold it.
@@ -130,13 +139,26 @@ impl Object {
     }
 }
 
-/// The text of an object, its type first.
+/// The text of an object: its type, its metadata, the rest.
 fn written(value: &Value, head: &str) -> Bytes {
     let mut rest = value.as_object().cloned().unwrap_or_default();
     rest.remove("kind");
     rest.remove("apiVersion");
+    let metadata = rest.remove("metadata").unwrap_or_default().to_string();
+    let comma = if rest.is_empty() { "" } else { "," };
     let rest = Value::Object(rest).to_string();
-    Bytes::from([head.as_bytes(), &rest.as_bytes()[1..]].concat())
+    Bytes::from([head, "\"metadata\":", &metadata, comma, &rest[1..]].concat())
+}
+
+/// The text that a field selector compares.
+fn selectable(value: &Value, field: &str) -> String {
+    let found = value.pointer(&format!("/{}", field.replace('.', "/"))).map(field_text).unwrap_or_default();
+    match field {
+        // COMPAT: who told of an event is the component of its source.
+        "source" => value["source"]["component"].as_str().unwrap_or_default().to_owned(),
+        "spec.unschedulable" | "spec.hostNetwork" if found.is_empty() => "false".to_owned(),
+        _ => found,
+    }
 }
 
 fn field_text(value: &Value) -> String {

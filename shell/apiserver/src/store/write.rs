@@ -13,8 +13,8 @@ use crate::managers::{Identity, Managers, Operation};
 use crate::metadata;
 use crate::patch::{Part, Patch};
 use crate::refusal::{Refusal, Stale, Subject};
-use crate::schema::{Cause, complete, judge, prune, validate};
-use crate::store::{Object, Store};
+use crate::schema::Cause;
+use crate::store::{Object, Store, shape};
 
 /// Who writes, when, and what holds them back.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Store {
         mut value: Value,
         writer: &Writer,
     ) -> Result<Arc<Object>, Refusal> {
-        metadata::check_body(&value)?;
+        shape::read_body(kind, &mut value)?;
         let name = metadata::text(&value, "name").to_owned();
         let name = if name.is_empty() { self.generated_name(kind, &value)? } else { name };
         let place = Place::new(kind, namespace, &name);
@@ -113,7 +113,6 @@ impl Store {
     }
 
     fn generated_name(&self, kind: KindId, value: &Value) -> Result<String, Refusal> {
-        const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
         let prefix = metadata::text(value, "generateName");
         if prefix.is_empty() {
             let message = "Required value: name or generateName is required".to_owned();
@@ -124,10 +123,14 @@ impl Store {
                 message,
             ));
         }
-        let suffix = self.draw("name").into_iter().take(5);
-        let suffix: String =
-            suffix.map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect();
-        Ok(format!("{prefix}{suffix}"))
+        Ok(format!("{prefix}{}", self.suffix("name")))
+    }
+
+    /// Five letters that make a name one of its own.
+    pub(super) fn suffix(&self, purpose: &str) -> String {
+        const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+        let drawn = self.draw(purpose).into_iter().take(5);
+        drawn.map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).collect()
     }
 
     fn admit_new(&mut self, place: &Place, draft: Draft, writer: &Writer) -> Result<Arc<Object>, Refusal> {
@@ -138,8 +141,18 @@ impl Store {
         {
             fields.remove("status");
         }
-        (kind.complete)(&mut value);
-        check_shape(place, None, &mut value)?;
+        shape::complete_whole(kind, &mut value);
+        // COMPAT: nobody owns what the server adds to an object beyond its defaults.
+        let managers = draft.managers.unwrap_or_else(|| {
+            let mut managers = Managers::default();
+            let identity = writer.identity(kind, Operation::Update, Part::Whole);
+            managers.note_update(&identity, &Value::Null, &value);
+            managers
+        });
+        if kind.key() == ("", "pods") {
+            self.admit_pod(place, &mut value, writer)?;
+        }
+        self.shape(place, None, &mut value)?;
         if kind == KindId::definitions() {
             Self::check_definition(place, None, &value)?;
             Self::begin_definition(&mut value);
@@ -151,15 +164,6 @@ impl Store {
             return Err(Refusal::AlreadyExists(place.subject()));
         }
         writer.admission.check_room(place, self)?;
-        let managers = draft.managers.unwrap_or_else(|| {
-            let mut managers = Managers::default();
-            managers.note_update(
-                &writer.identity(kind, Operation::Update, Part::Whole),
-                &Value::Null,
-                &value,
-            );
-            managers
-        });
         let fields = metadata::fields(&mut value);
         for stale in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
             fields.remove(stale);
@@ -167,7 +171,7 @@ impl Store {
         fields.insert("uid".to_owned(), json!(metadata::uid(self.draw("uid"))));
         fields.insert("creationTimestamp".to_owned(), json!(Draft::time(writer.now)));
         fields.insert("managedFields".to_owned(), managers.to_value());
-        if metadata::counts_generations(kind) {
+        if kind.counts_generations {
             fields.insert("generation".to_owned(), json!(1));
         }
         if writer.effect == Effect::DryRun {
@@ -209,6 +213,7 @@ impl Store {
         writer: &Writer,
     ) -> Result<Arc<Object>, Refusal> {
         let old = self.find(place)?;
+        shape::read_body(place.kind, &mut value)?;
         metadata::normalise(place, &mut value)?;
         if metadata::text(&value, "resourceVersion").is_empty() && place.kind.is_custom() {
             let message = "Invalid value: 0x0: must be specified for an update".to_owned();
@@ -223,6 +228,7 @@ impl Store {
         let old = self.find(place)?;
         let before = old.value();
         let mut value = patch.applied_to(place.kind, &place.name, &before)?;
+        shape::read_patched(place.kind, &mut value)?;
         if metadata::text(&value, "uid") != metadata::text(&before, "uid") {
             let (field, uid) = ("metadata.uid", Value::from(metadata::text(&value, "uid")));
             let cause = Cause::invalid(field, &uid, "field is immutable");
@@ -240,6 +246,7 @@ impl Store {
         force: Force,
         writer: &Writer,
     ) -> Result<Arc<Object>, Refusal> {
+        shape::read_body(place.kind, &mut configuration)?;
         metadata::normalise(place, &mut configuration)?;
         if metadata::fields(&mut configuration)
             .remove("managedFields")
@@ -287,19 +294,19 @@ impl Store {
             let cause = Cause::forbidden("metadata.finalizers", &detail);
             return Err(Refusal::Invalid(place.subject(), vec![cause]));
         }
-        (kind.complete)(&mut value);
-        check_shape(place, Some(&before), &mut value)?;
-        if kind == KindId::definitions() && place.part == Part::Whole {
-            Self::check_definition(place, Some(&before), &value)?;
-        }
-        writer.admission.check(self, place, Some(&before), Some(&value))?;
-
+        shape::complete_whole(kind, &mut value);
         let known = Managers::of(&before);
         let managers = draft.managers.unwrap_or_else(|| {
             let mut managers = if forget { Managers::default() } else { known.clone() };
             managers.note_update(&writer.identity(kind, Operation::Update, place.part), &before, &value);
             managers
         });
+        self.shape(place, Some(&before), &mut value)?;
+        if kind == KindId::definitions() && place.part == Part::Whole {
+            Self::check_definition(place, Some(&before), &value)?;
+        }
+        writer.admission.check(self, place, Some(&before), Some(&value))?;
+
         let same_content = same_but_for_managers(&before, &value);
         if same_content && managers.agree_with(&known) {
             return Ok(Arc::clone(old));
@@ -320,35 +327,6 @@ impl Store {
         }
         self.collect(writer);
         Ok(changed)
-    }
-}
-
-/// Prunes, completes and validates an object as its schema says.
-fn check_shape(place: &Place, before: Option<&Value>, value: &mut Value) -> Result<(), Refusal> {
-    let schema = place.kind.schema();
-    if !place.kind.is_custom() {
-        drop_nulls(value);
-        prune(schema, value);
-        return Ok(());
-    }
-    prune(schema, value);
-    complete(schema, value);
-    let mut causes = validate(schema, value);
-    if causes.is_empty() {
-        causes = judge(schema, value, before);
-    }
-    if causes.is_empty() { Ok(()) } else { Err(Refusal::Invalid(place.subject(), causes)) }
-}
-
-/// COMPAT: what is null in an object of a built-in kind is absent once it was read.
-fn drop_nulls(value: &mut Value) {
-    match value {
-        Value::Object(entries) => {
-            entries.retain(|_, value| !value.is_null());
-            entries.values_mut().for_each(drop_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

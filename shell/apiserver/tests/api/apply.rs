@@ -100,8 +100,14 @@ async fn applying_the_same_again_is_no_event() {
 #[tokio::test]
 async fn list_elements_are_owned_by_their_keys() {
     let (_server, services) = Applier::new("Service", "services");
-    services.apply("one", json!({"spec": {"ports": [{"port": 80}, {"port": 443}]}})).await.unwrap();
-    services.apply("two", json!({"spec": {"ports": [{"port": 53, "protocol": "UDP"}]}})).await.unwrap();
+    services
+        .apply("one", json!({"spec": {"ports": [{"name": "web", "port": 80}, {"name": "b", "port": 443}]}}))
+        .await
+        .unwrap();
+    services
+        .apply("two", json!({"spec": {"ports": [{"name": "dns", "port": 53, "protocol": "UDP"}]}}))
+        .await
+        .unwrap();
     let left =
         services.apply("one", json!({"spec": {"ports": [{"port": 443, "name": "tls"}]}})).await.unwrap();
     let ports = left.data["spec"]["ports"].as_array().unwrap();

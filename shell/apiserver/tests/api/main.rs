@@ -4,6 +4,7 @@
 
 mod access;
 mod apply;
+mod builtin;
 mod definitions;
 mod faults;
 mod harness;
@@ -11,5 +12,6 @@ mod hostile;
 mod members;
 mod objects;
 mod owners;
+mod services;
 mod store;
 mod watches;

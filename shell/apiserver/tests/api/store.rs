@@ -171,14 +171,14 @@ fn history_is_bounded_in_bytes_too() {
     let mut store = store(&["a"]);
     let start = store.version();
     let mut create = |number: usize| {
-        let text = "x".repeat(2 * 1024 * 1024);
+        let text = "x".repeat(1024 * 1024 - 1);
         let map = json!({"metadata": {"name": format!("m{number}")}, "data": {"k": text}});
         store.create(maps(), "a", map, &writer("test")).unwrap();
         store.since(maps(), start).map(Iterator::count).map_err(|refusal| refusal.code())
     };
-    let counts: Vec<_> = (1..=16).map(&mut create).collect();
-    assert_eq!(counts[14], Ok(15));
-    assert_eq!(counts[15], Err(410));
+    let counts: Vec<_> = (1..=32).map(&mut create).collect();
+    assert_eq!(counts[30], Ok(31));
+    assert_eq!(counts[31], Err(410));
 }
 
 /// JSON of the shapes that objects have, with any type anywhere.
