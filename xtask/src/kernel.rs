@@ -44,10 +44,12 @@ struct Lane {
 const LANES: &[Lane] = &[
     // What we know of the kernel, and what planners and appliers rest on.
     Lane { tests: "package(subm-kernel) & kind(test)", kernels: &[] },
+    // ESP of the kernel under libreswan's daemon.
+    Lane { tests: "package(submariner-gateway) & binary(ipsec)", kernels: &["6.1"] },
 ];
 
 /// Programs of other packages that tests start, unpacked for the guest alone.
-const GUEST_PACKAGES: &[&str] = &["wireguard-tools"];
+const GUEST_PACKAGES: &[&str] = &["libreswan", "wireguard-tools"];
 
 /// Programs that a run needs and the packages that have them.
 const PROGRAMS: &[(&str, &str)] = &[

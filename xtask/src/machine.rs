@@ -1,5 +1,6 @@
 //! What this machine lacks, and the tests that need it.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
@@ -29,6 +30,9 @@ const IN_NAMESPACES: &str =
 /// Tests in which foreign programs change what is ours, or read it.
 const BESIDE_OTHERS: &str = "package(subm-kernel) & kind(test)";
 
+/// Tests of IPsec cables.
+const IPSEC: &str = "package(submariner-gateway) & binary(ipsec)";
+
 /// Tests that compare what kubectl prints with what was recorded.
 pub(crate) const BESIDE_RECORD: &str =
     "package(subm-conformance) & (binary(kubectl) + test(kubectl_prints_what_is_recorded))";
@@ -39,6 +43,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "kernel", filter: IN_NAMESPACES, lack: kernel },
     Group { name: "ip", filter: BESIDE_OTHERS, lack: |_| Ok(program("ip")) },
     Group { name: "nft", filter: BESIDE_OTHERS, lack: |_| Ok(program("nft")) },
+    Group { name: "libreswan", filter: IPSEC, lack: ipsec },
     Group { name: "tun", filter: "package(subm-kernel) & test(/^tunnels::tun_/)", lack: |_| Ok(tun()) },
     Group {
         name: "kubernetes",
@@ -77,15 +82,30 @@ fn namespaces() -> Option<String> {
     (!made.is_ok_and(|status| status.success())).then(|| remedy.to_owned())
 }
 
-/// What the kernel cannot do, as our own adapter finds it out in a namespace of its own.
 fn kernel(tree: &Tree) -> Result<Option<String>> {
+    capabilities(tree, &[])
+}
+
+/// What IPsec cables lack here: libreswan's programs, or what the kernel has to do.
+fn ipsec(tree: &Tree) -> Result<Option<String>> {
+    let programs = ["pluto", "whack"].map(|name| Path::new("/usr/libexec/ipsec").join(name));
+    match programs.iter().find(|path| !path.is_file()) {
+        Some(path) => Ok(Some(format!("no program {}: package libreswan", path.display()))),
+        None => {
+            program("certutil").map_or_else(|| capabilities(tree, &["--", "ipsec"]), |lack| Ok(Some(lack)))
+        }
+    }
+}
+
+/// What the kernel cannot do, as our own adapter finds it out in a namespace of its own.
+fn capabilities(tree: &Tree, arguments: &[&str]) -> Result<Option<String>> {
     const PROBE: [&str; 5] = ["--profile", "ci", "--package", "subm-kernel", "--example=capabilities"];
     if namespaces().is_some() {
         return Ok(None);
     }
     process::run(process::cargo(tree, &["build"])?.args(PROBE))?;
     let probe = ["cargo", "run", "--quiet"];
-    let mut command = in_namespace(&[&probe[..], &PROBE[..]].concat());
+    let mut command = in_namespace(&[&probe[..], &PROBE[..], arguments].concat());
     let output = process::sheltered(tree, &mut command)?.output()?;
     let said = if output.status.success() { output.stdout } else { output.stderr };
     let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");

@@ -10,7 +10,7 @@ use subm_kube::Event;
 use subm_plan::HostFacts;
 use subm_runtime::Dirty;
 use subm_sync::{Snapshot, Takeover};
-use subm_types::{CableId, ClusterUid, Problem};
+use subm_types::{CableId, ClusterUid, IkeSecret, Problem};
 
 use crate::node::NodeSettings;
 use crate::view::{Leadership, View};
@@ -32,6 +32,10 @@ pub(crate) enum Input {
     Leadership(Leadership),
     /// The keys of WireGuard cables.
     Keys(Box<WireguardKeys>),
+    /// The secret by which ends of IPsec cables know each other.
+    IkeSecret(IkeSecret),
+    /// Since when the IKE daemon runs, in Unix seconds.
+    IkeSince(Option<i64>),
     /// What the kernel lacks.
     Missing(Vec<Problem>),
     /// How others are reached, and what keeps that from being found out.
@@ -54,6 +58,8 @@ impl subm_runtime::View for View {
             Input::LatestTakeover(latest) => set(&mut self.latest_takeover, latest),
             Input::Leadership(leadership) => set(&mut self.leadership, leadership),
             Input::Keys(keys) => set(&mut self.wireguard, Some(*keys)),
+            Input::IkeSecret(secret) => set(&mut self.ike_secret, Some(secret)),
+            Input::IkeSince(since) => set(&mut self.ike_since, since),
             Input::Missing(missing) => set(&mut self.missing, missing),
             Input::Ways(ways, problems) => {
                 let ways = set(&mut self.ways, ways);

@@ -61,13 +61,14 @@ impl Asked {
     }
 }
 
-/// Of what a kernel can lack, cables over VXLAN need one thing, and WireGuard one of two.
+/// Of what a kernel can lack, cables over VXLAN need one thing, WireGuard one of two, and IPsec two.
 fn missing(kernel: &Kernel, driver: &Backend) -> Vec<Problem> {
     let answers = kernel.probe();
     let needed: &[Capability] = match driver {
         Backend::Vxlan => &[Capability::Vxlan],
         Backend::Wireguard if !answers.has(Capability::Veth) => &[Capability::Tun],
-        Backend::Wireguard | Backend::Libreswan | Backend::Other(_) => &[],
+        Backend::Libreswan => &[Capability::Xfrm, Capability::Esp],
+        Backend::Wireguard | Backend::Other(_) => &[],
     };
     let lacking = answers.missing().filter(|(capability, _)| needed.contains(capability));
     let problem = |(capability, lack): (Capability, &Lack)| Problem {

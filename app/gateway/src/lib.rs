@@ -11,6 +11,7 @@ mod heartbeats;
 mod home;
 mod hub;
 mod input;
+mod ipsec;
 mod kernel;
 mod metrics;
 mod node;

@@ -13,7 +13,6 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use subm_api::connection::Connection;
 use subm_api::endpoint::AddressField;
-use subm_plan::PeerEvidence;
 use subm_runtime::Report;
 use subm_sync::Publication;
 use subm_types::Family;
@@ -21,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::publish::{Feeds, Known};
-use crate::status::Sources;
+use crate::status::{Sources, Traffic};
 
 /// Counts the rounds of the Gateway object's writer.
 #[derive(Debug, Clone, Default)]
@@ -145,12 +144,14 @@ impl Figures {
     ) -> Result<(), std::fmt::Error> {
         let (report, probes) = (self.feeds.report.borrow().clone(), self.feeds.probes.borrow().clone());
         let evidence = self.feeds.evidence.borrow().clone();
+        let ipsec = self.feeds.ipsec.borrow().clone();
         let sources = Sources {
             view: &known.view,
             outcome: &known.outcome,
             report: &report,
             probes: &probes,
             evidence: &evidence,
+            ipsec: &ipsec,
         };
         let connections = sources.connections();
         let labelled: Vec<(Cable, &Connection)> = connections
@@ -195,19 +196,19 @@ impl Figures {
 /// What went through the cables, for drivers that count.
 fn encode_bytes(
     labelled: &[(Cable, &Connection)],
-    traffic: &[Option<PeerEvidence>],
+    traffic: &[Option<Traffic>],
     encoder: &mut DescriptorEncoder<'_>,
 ) -> Result<(), std::fmt::Error> {
-    type Count = fn(&PeerEvidence) -> u64;
+    type Count = fn(&Traffic) -> u64;
     let gauges: [(&str, &str, Count); 2] = [
-        ("submariner_gateway_rx_bytes", "Bytes received through the cable", |peer| peer.received),
-        ("submariner_gateway_tx_bytes", "Bytes sent through the cable", |peer| peer.sent),
+        ("submariner_gateway_rx_bytes", "Bytes received through the cable", |traffic| traffic.received),
+        ("submariner_gateway_tx_bytes", "Bytes sent through the cable", |traffic| traffic.sent),
     ];
     for (name, help, count) in gauges {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for ((cable, _), peer) in labelled.iter().zip(traffic) {
-            let Some(peer) = peer else { continue };
-            let bytes = i64::try_from(count(peer)).unwrap_or(i64::MAX);
+        for ((cable, _), traffic) in labelled.iter().zip(traffic) {
+            let Some(traffic) = traffic else { continue };
+            let bytes = i64::try_from(count(traffic)).unwrap_or(i64::MAX);
             ConstGauge::new(bytes).encode(family.encode_family(cable)?)?;
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct NodeSettings {
     pub(crate) nat_discovery_port: Option<u16>,
     /// How the public address is found, where the node says so.
     pub(crate) public_ip: Option<String>,
+    /// Whether this end wants to be called rather than to call, where the node says so.
+    pub(crate) prefers_server: Option<bool>,
     /// What could not be used.
     pub(crate) problems: Vec<Problem>,
 }
@@ -56,8 +58,10 @@ impl NodeSettings {
                 self.nat_discovery_port = parse_port(value);
                 self.nat_discovery_port.is_none().then_some("a port from 1 to 65535")
             }
-            // Meant for IPsec, which these cables have not; a mistake in it shows all the same.
-            keys::NODE_PREFERRED_SERVER => parse_bool(value).is_none().then_some("true or false"),
+            keys::NODE_PREFERRED_SERVER => {
+                self.prefers_server = parse_bool(value);
+                self.prefers_server.is_none().then_some("true or false")
+            }
             _ => Some("a setting that this version knows"),
         };
         if let Some(expected) = refused {

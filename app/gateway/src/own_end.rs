@@ -4,10 +4,12 @@ use std::net::IpAddr;
 
 use subm_api::endpoint::AddressField;
 use subm_api::{EndpointSpec, backend_config, names};
-use subm_cable::{Local, driver};
+use subm_cable::{IpsecLocal, IpsecProof, Local, driver};
 use subm_plan::HostFacts;
 use subm_sync::Takeover;
-use subm_types::{CableName, CidrSet, Endpoint, Epoch, Family, HostName, PerFamily, Planned, Problem};
+use subm_types::{
+    CableName, CidrSet, Endpoint, Epoch, Family, HostName, IkeSecret, PerFamily, Planned, Problem,
+};
 
 use crate::node::NodeSettings;
 use crate::public_address;
@@ -29,7 +31,25 @@ pub(crate) fn local(config: &Config, node: &NodeSettings, uplink: PerFamily<IpAd
         driver: config.driver.clone(),
         udp_port: node.udp_port.unwrap_or(config.udp_port),
         wireguard: None,
+        ipsec: None,
     }
+}
+
+/// What IPsec cables need of this end, once it has an address and the secret is known.
+pub(crate) fn ipsec(
+    config: &Config,
+    node: &NodeSettings,
+    local: &Local,
+    (secret, since): (Option<&IkeSecret>, Option<i64>),
+) -> Option<IpsecLocal> {
+    Some(IpsecLocal {
+        cable_name: cable_name(local)?,
+        subnets: config.networks(),
+        proof: IpsecProof::Secret(secret?.clone()),
+        encapsulated: config.ipsec.encapsulated,
+        prefers_server: node.prefers_server.unwrap_or(config.ipsec.prefers_server),
+        server_since: since,
+    })
 }
 
 /// Where we answer to NAT discovery.

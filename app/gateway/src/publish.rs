@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use subm_api::{Gateway, GatewayStatus, keys, names};
+use subm_ipsec::IpsecReport;
 use subm_kube::{ApiError, Key, Objects, Writer};
 use subm_plan::Evidence;
 use subm_runtime::Report;
@@ -49,6 +50,8 @@ pub(crate) struct Feeds {
     pub(crate) probes: watch::Receiver<Probes<CableId>>,
     /// What cables tell of themselves.
     pub(crate) evidence: watch::Receiver<Evidence>,
+    /// What became of IPsec connections.
+    pub(crate) ipsec: watch::Receiver<IpsecReport>,
     /// The Gateways as they stand.
     pub(crate) gateways: watch::Receiver<Objects<Gateway>>,
 }
@@ -121,11 +124,12 @@ impl Publisher {
     }
 
     async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
-        let Feeds { known, surroundings, report, probes, .. } = &mut self.feeds;
+        let Feeds { known, surroundings, report, probes, ipsec, .. } = &mut self.feeds;
         tokio::select! {
             changed = surroundings.changed() => changed,
             changed = known.changed() => changed,
             changed = report.changed() => changed,
+            changed = ipsec.changed() => changed,
             changed = probes.changed() => changed,
         }
     }
@@ -136,12 +140,14 @@ impl Publisher {
         let report = self.feeds.report.borrow_and_update().clone();
         let probes = self.feeds.probes.borrow_and_update().clone();
         let evidence = self.feeds.evidence.borrow().clone();
+        let ipsec = self.feeds.ipsec.borrow_and_update().clone();
         let sources = Sources {
             view: &known.view,
             outcome: &known.outcome,
             report: &report,
             probes: &probes,
             evidence: &evidence,
+            ipsec: &ipsec,
         };
         let surroundings = self.feeds.surroundings.borrow_and_update().clone();
         let live = self.feeds.gateways.borrow_and_update().clone();

@@ -12,11 +12,15 @@ use subm_probe::LeaseTiming;
 use subm_types::{Backend, CidrSet, ClusterId};
 use zeroize::Zeroizing;
 
-use arguments::{ClusterSettings, HealthSettings, HubArguments, LeaseSettings, ProcessSettings};
+use arguments::{
+    ClusterSettings, HealthSettings, HubArguments, IpsecArguments, LeaseSettings, ProcessSettings,
+};
 
 pub use arguments::Settings;
 
 const DEFAULT_METRICS_PORT: u16 = 32780;
+/// Gone when the node starts anew, as the daemon and its associations are.
+const IPSEC_DIRECTORY: &str = "/run/submariner/ipsec";
 
 /// One setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +101,28 @@ impl fmt::Debug for Psk {
     }
 }
 
+/// How IPsec cables are set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IpsecConfig {
+    /// Whether the IKE daemon tells everything that it does.
+    pub debug: bool,
+    /// Whether ESP always goes in UDP.
+    pub encapsulated: bool,
+    /// Whether this end wants to be called, unless the node says otherwise.
+    pub prefers_server: bool,
+    /// The file that the daemon logs to, unless it is the one among its own.
+    pub log_file: Option<PathBuf>,
+    /// The daemon's files.
+    pub directory: PathBuf,
+}
+
+impl Default for IpsecConfig {
+    fn default() -> Self {
+        let directory = PathBuf::from(IPSEC_DIRECTORY);
+        Self { debug: false, encapsulated: false, prefers_server: false, log_file: None, directory }
+    }
+}
+
 /// The settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -120,6 +146,8 @@ pub struct Config {
     pub udp_port: u16,
     /// The secret that all clusters share.
     pub psk: Psk,
+    /// How IPsec cables are set up.
+    pub ipsec: IpsecConfig,
     /// The hub.
     pub hub: HubSettings,
     /// The lease.
@@ -179,7 +207,7 @@ struct Reader(Vec<InvalidSetting>);
 
 impl Reader {
     fn config(&mut self, settings: &Settings) -> Option<Config> {
-        let Settings { cluster, hub, lease, health, process } = settings;
+        let Settings { cluster, hub, lease, health, ipsec, process } = settings;
         let hub = self.hub(hub);
         let id = self.cluster_id(cluster.cluster_id.as_deref());
         let namespace = self.required("SUBMARINER_NAMESPACE", cluster.namespace.as_deref());
@@ -197,6 +225,7 @@ impl Reader {
         let udp_port = self.port("CE_IPSEC_NATTPORT", cluster.natt_port.as_deref());
         let metrics_port = self.number("SUBMARINER_METRICSPORT", process.metrics_port.as_deref());
         let (lease, health, task) = (self.lease(lease), self.health(health), self.task(process));
+        let ipsec = self.ipsec(ipsec);
         // INVARIANT: everything was read before the first `?`, so that every mistake is named.
         Some(Config {
             cluster: id?,
@@ -204,6 +233,7 @@ impl Reader {
             node_name: node_name?,
             hub: hub?,
             psk: psk(cluster),
+            ipsec,
             driver: driver(cluster.cable_driver.as_deref()),
             public_ip: text(cluster.public_ip.as_deref()).to_owned(),
             nat_enabled: nat_enabled.unwrap_or(false),
@@ -322,6 +352,33 @@ impl Reader {
         let interval = self.seconds("SUBMARINER_HEALTHCHECKINTERVAL", interval, Duration::from_secs(1));
         let losses = self.number("SUBMARINER_HEALTHCHECKMAXPACKETLOSSCOUNT", losses);
         on.then(|| HealthCheck { interval, losses: losses.filter(|count| *count > 0).unwrap_or(5) })
+    }
+
+    fn ipsec(&mut self, settings: &IpsecArguments) -> IpsecConfig {
+        let default = IpsecConfig::default();
+        let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        match text(settings.auth_mode.as_deref()) {
+            "" | "psk" => {}
+            other => {
+                self.wrong("CE_IPSEC_AUTHMODE", format!("is {other:?}; this version has psk only"));
+            }
+        }
+        let directory = given(&settings.ipsec_directory).unwrap_or(default.directory);
+        if !directory.is_absolute() {
+            self.wrong("SUBMARINER_IPSEC_DIRECTORY", "must be an absolute path");
+        }
+        let mut flag = |name, value: &Option<String>| {
+            // COMPAT: whoever deploys the Go implementation leaves these empty.
+            let value = value.as_deref().filter(|value| !value.is_empty());
+            self.flag(name, value).unwrap_or(false)
+        };
+        IpsecConfig {
+            debug: flag("CE_IPSEC_DEBUG", &settings.ipsec_debug),
+            encapsulated: flag("CE_IPSEC_FORCEENCAPS", &settings.force_encaps),
+            prefers_server: flag("CE_IPSEC_PREFERREDSERVER", &settings.preferred_server),
+            log_file: given(&settings.ipsec_log_file),
+            directory,
+        }
     }
 
     fn hub(&mut self, settings: &HubArguments) -> Option<HubSettings> {

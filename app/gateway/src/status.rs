@@ -8,6 +8,8 @@ use subm_api::connection::{Connection, ConnectionStatus, LatencyRtt};
 use subm_api::duration::GoDuration;
 use subm_api::gateway::{GatewayStatus, HaStatus};
 use subm_cable::{Probed, State, Tunnel, driver};
+use subm_ipsec::IpsecReport;
+use subm_plan::ipsec::PairEvidence;
 use subm_plan::{Evidence, PeerEvidence, StepFailure};
 use subm_probe::{Latency, Probe, Verdict};
 use subm_runtime::Report;
@@ -31,13 +33,25 @@ pub(crate) struct Sources<'a> {
     pub(crate) probes: &'a Probes<CableId>,
     /// What cables tell of themselves.
     pub(crate) evidence: &'a Evidence,
+    /// What became of IPsec connections.
+    pub(crate) ipsec: &'a IpsecReport,
+}
+
+/// What went through a tunnel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// Bytes received.
+    pub(crate) received: u64,
+    /// Bytes sent.
+    pub(crate) sent: u64,
 }
 
 /// Problems that keep this gateway from its work, rather than one remote from being reached.
-const OUR_OWN: [&str; 9] = [
+const OUR_OWN: [&str; 10] = [
     "MissingKernelFeature",
     "UnknownCableDriver",
     "NoWireguardKey",
+    "NoIpsecSecret",
     "NoUplinkAddress",
     "FamilyWithoutUplink",
     "SmallUplinkMTU",
@@ -95,13 +109,30 @@ impl Sources<'_> {
         plan.tunnels.keys().map(|id| id.family).collect()
     }
 
-    /// What each tunnel's own driver tells of it, in the order of the connections. What tunnels have in common is
-    /// told with the first.
-    pub(crate) fn traffic(&self) -> Vec<Option<PeerEvidence>> {
+    /// What went through each tunnel as its own driver tells, in the order of the connections. What tunnels have in
+    /// common is told with the first.
+    pub(crate) fn traffic(&self) -> Vec<Option<Traffic>> {
         let Cables::Keep(plan) = &self.outcome.cables else { return Vec::new() };
         let mut told = BTreeSet::new();
-        let first = |tunnel: &Tunnel| told.insert(tunnel.peer?).then(|| self.peer(tunnel)).flatten();
-        plan.tunnels.values().map(first).collect()
+        let mut first = |tunnel: &Tunnel| told.insert(tunnel.peer?).then(|| self.peer(tunnel)).flatten();
+        let mut of = |tunnel: &Tunnel| {
+            let of_peer = |peer: PeerEvidence| Traffic { received: peer.received, sent: peer.sent };
+            self.pairs(tunnel).or_else(|| first(tunnel).map(of_peer))
+        };
+        plan.tunnels.values().map(&mut of).collect()
+    }
+
+    /// What went through the pairs of subnets of a tunnel.
+    fn pairs(&self, tunnel: &Tunnel) -> Option<Traffic> {
+        if tunnel.pairs.is_empty() {
+            return None;
+        }
+        let pairs = tunnel.pairs.iter().filter_map(|pair| self.ipsec.evidence.get(pair.name.as_str()));
+        let sum = |sum: Traffic, pair: &PairEvidence| Traffic {
+            received: sum.received.saturating_add(pair.received),
+            sent: sum.sent.saturating_add(pair.sent),
+        };
+        Some(pairs.fold(Traffic::default(), sum))
     }
 
     fn peer(&self, tunnel: &Tunnel) -> Option<PeerEvidence> {
@@ -112,8 +143,10 @@ impl Sources<'_> {
         let probe = self.probes.paths.get(id).copied();
         let probed = self.probed(tunnel, probe);
         let cable = driver(&self.view.config.driver);
-        let status =
-            cable.map_or_else(subm_cable::unprobed, |cable| cable.status(tunnel, probed, self.peer(tunnel)));
+        let status = cable.map_or_else(subm_cable::unprobed, |cable| {
+            let status = cable.status(tunnel, probed, self.peer(tunnel));
+            cable.refine(status, tunnel, &self.ipsec.evidence)
+        });
         Connection {
             status: match status.state {
                 State::Connected => ConnectionStatus::Connected,
@@ -151,13 +184,19 @@ impl Sources<'_> {
     fn failure(&self) -> String {
         let mut said: Vec<String> = Vec::new();
         if self.view.leadership == Leadership::Ours {
-            const FATAL: [&str; 4] =
-                ["MissingKernelFeature", "UnknownCableDriver", "NoWireguardKey", "NoUplinkAddress"];
+            const FATAL: [&str; 5] = [
+                "MissingKernelFeature",
+                "UnknownCableDriver",
+                "NoWireguardKey",
+                "NoIpsecSecret",
+                "NoUplinkAddress",
+            ];
             let fatal =
                 |reason: &str, object: &str| FATAL.contains(&reason) && !object.starts_with("Endpoint ");
             let problems = self.outcome.problems.iter();
             said.extend(problems.filter(|one| fatal(one.reason, &one.object)).map(ToString::to_string));
             said.extend(self.report.trouble.iter().map(ToString::to_string));
+            said.extend(self.ipsec.trouble.iter().cloned());
             said.extend(self.failed_steps());
         }
         said.join("; ")
@@ -165,8 +204,8 @@ impl Sources<'_> {
 
     /// As many of the steps that fail as fit into an object.
     fn failed_steps(&self) -> Vec<String> {
-        let failures = &self.report.failures;
-        let line = |failure: &StepFailure| format!("{}: {}", failure.step, failure.reason);
+        let failures: Vec<&StepFailure> = self.report.failures.iter().chain(&self.ipsec.failures).collect();
+        let line = |failure: &&StepFailure| format!("{}: {}", failure.step, failure.reason);
         let mut lines: Vec<String> = failures.iter().take(SHOWN).map(line).collect();
         lines.extend((failures.len() > SHOWN).then(|| format!("and {} more", failures.len() - SHOWN)));
         lines
@@ -202,7 +241,10 @@ impl Sources<'_> {
             let what = format!("link {link} is there and is not ours; rename or remove it");
             return Finding::fails(KIND, "ForeignLink", what);
         }
-        if !self.report.failures.is_empty() {
+        if let Some(trouble) = &self.ipsec.trouble {
+            return Finding::fails(KIND, "IKEDaemonUnavailable", trouble.clone());
+        }
+        if !(self.report.failures.is_empty() && self.ipsec.failures.is_empty()) {
             return Finding::fails(KIND, "StepsFailed", self.failed_steps().join("\n"));
         }
         match (&self.outcome.cables, self.report.generation) {
@@ -257,8 +299,14 @@ mod tests {
         let outcome = view.outcome();
         let mut probes = probes(&outcome, probe);
         adjust(&mut probes);
-        let sources =
-            Sources { view, outcome: &outcome, report, probes: &probes, evidence: &Evidence::new() };
+        let sources = Sources {
+            view,
+            outcome: &outcome,
+            report,
+            probes: &probes,
+            evidence: &Evidence::new(),
+            ipsec: &IpsecReport::default(),
+        };
         let connection = sources.connections().into_iter().next().unwrap();
         assert_eq!(connection.endpoint.cluster_id, "west");
         format!("{} {}", connection.status.as_str(), connection.status_message)
@@ -294,12 +342,19 @@ mod tests {
         let failure = |view: &View| {
             let outcome = view.outcome();
             let probes = Probes { at: seconds(1), paths: BTreeMap::new(), troubles: Vec::new() };
-            Sources { view, outcome: &outcome, report: &report, probes: &probes, evidence: &Evidence::new() }
-                .status()
-                .status_failure
+            Sources {
+                view,
+                outcome: &outcome,
+                report: &report,
+                probes: &probes,
+                evidence: &Evidence::new(),
+                ipsec: &IpsecReport::default(),
+            }
+            .status()
+            .status_failure
         };
         assert_eq!(failure(&view), "ip link add: not supported");
-        view.config.driver = subm_types::Backend::Libreswan;
+        view.config.driver = subm_types::Backend::Other("carrier-pigeon".to_owned());
         assert!(failure(&view).contains("cable driver"), "{}", failure(&view));
         view.leadership = Leadership::Others;
         assert_eq!(failure(&view), "");
@@ -318,6 +373,7 @@ mod tests {
             report: &report,
             probes: &probes,
             evidence: &Evidence::new(),
+            ipsec: &IpsecReport::default(),
         };
         let failure = sources.status().status_failure;
         assert!(failure.len() < 1000 && failure.ends_with("and 4980 more"), "{failure}");
@@ -342,6 +398,7 @@ mod tests {
             report: &report,
             probes: &probes,
             evidence: &Evidence::new(),
+            ipsec: &IpsecReport::default(),
         };
         let findings = sources.findings(&Surroundings::default());
         let holds: BTreeMap<&str, &str> = findings.iter().map(|one| (one.kind, one.holds.as_str())).collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Node;
 use subm_api::{Gateway, names};
+use subm_ipsec::Keeper;
 use subm_kube::{Connection, Key, Writer};
 use subm_plan::NodePlan;
 use subm_runtime::Converger;
@@ -16,13 +17,17 @@ use crate::conditions::Noticeboard;
 use crate::home::MANAGER;
 use crate::node::NodeSettings;
 use crate::settings::Config;
-use crate::{home, hub, wireguard_keys};
+use crate::{home, hub, ipsec, wireguard_keys};
 
 /// The operator waits two minutes for the whole of it.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Removes the cables from the kernel, our Gateway, and what we published or copied.
-pub(crate) async fn run(home: &Connection, config: &Config, converger: &Converger) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    home: &Connection,
+    config: &Config,
+    (converger, keeper): (&Converger, &Keeper),
+) -> anyhow::Result<()> {
     let generation = converger.set_plan(NodePlan::default());
     let mut report = converger.report();
     let gone = report.wait_for(|report| report.generation >= generation && report.converged);
@@ -30,6 +35,7 @@ pub(crate) async fn run(home: &Connection, config: &Config, converger: &Converge
         .await
         .context("the cables did not go in time")?
         .context("the kernel thread ended")?;
+    ipsec::shut_down(keeper.clone()).await?;
     info!("the cables are gone");
     remove_gateway(home, config).await?;
     wireguard_keys::remove(home, config).await?;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use subm_api::{Claims, ClusterSpec, EndpointSpec};
 use subm_cable::{CablePlan, Claim, GatewayView, Local, Way, WireguardKeys};
+use subm_plan::ipsec::IpsecPlan;
 use subm_plan::{HostFacts, NodePlan};
 use subm_sync::{Publication, Published, PublishedEndpoint, Snapshot, Takeover};
-use subm_types::{CableId, ClusterId, ClusterUid, Endpoint, HostName, PerFamily, Planned, Problem};
+use subm_types::{
+    CableId, ClusterId, ClusterUid, Endpoint, HostName, IkeSecret, PerFamily, Planned, Problem,
+};
 
 use crate::node::NodeSettings;
 use crate::own_end;
@@ -44,6 +47,10 @@ pub(crate) struct View {
     pub(crate) leadership: Leadership,
     /// The keys of WireGuard cables.
     pub(crate) wireguard: Option<WireguardKeys>,
+    /// The secret by which ends of IPsec cables know each other.
+    pub(crate) ike_secret: Option<IkeSecret>,
+    /// Since when the IKE daemon runs, in Unix seconds.
+    pub(crate) ike_since: Option<i64>,
     /// What the kernel lacks.
     pub(crate) missing: Vec<Problem>,
     /// How others are reached, as far as it was found out.
@@ -82,6 +89,15 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// What the IKE daemon keeps, if that is to change.
+    pub(crate) fn ipsec_plan(&self) -> Option<IpsecPlan> {
+        match &self.cables {
+            Cables::Hold => None,
+            Cables::Keep(plan) => Some(plan.ipsec.clone()),
+            Cables::HandOver => Some(IpsecPlan::default()),
+        }
+    }
+
     /// The state of the node, if it is to change.
     pub(crate) fn node_plan(&self) -> Option<NodePlan> {
         match &self.cables {
@@ -112,6 +128,8 @@ impl View {
             latest_takeover: None,
             leadership: Leadership::default(),
             wireguard: None,
+            ike_secret: None,
+            ike_since: None,
             missing: Vec::new(),
             ways: BTreeMap::new(),
             discovery: Vec::new(),
@@ -162,7 +180,8 @@ impl View {
     /// What this cluster and node are.
     pub(crate) fn local(&self, node: &NodeSettings) -> Local {
         let local = own_end::local(&self.config, node, self.uplink);
-        Local { uid: self.uid.clone(), wireguard: self.wireguard.clone(), ..local }
+        let ipsec = own_end::ipsec(&self.config, node, &local, (self.ike_secret.as_ref(), self.ike_since));
+        Local { uid: self.uid.clone(), wireguard: self.wireguard.clone(), ipsec, ..local }
     }
 
     fn check(&self, home: &Snapshot) -> Checked {

@@ -23,6 +23,7 @@ pub(crate) fn config() -> Config {
         air_gapped: false,
         udp_port: 4500,
         psk: crate::settings::Psk::Unset,
+        ipsec: crate::settings::IpsecConfig::default(),
         hub: subm_kube::HubSettings::default(),
         lease: LeaseTiming::DEFAULT,
         health: Some(HealthCheck { interval: Duration::from_secs(1), losses: 5 }),

@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// How often a mounted preshared key is read again.
 const REREAD: Duration = Duration::from_secs(10);
 const KEY_READY: &str = "WireguardKeyReady";
-const PSK_SAFE: &str = "PresharedKeySafe";
+pub(crate) const PSK_SAFE: &str = "PresharedKeySafe";
 /// The entry of the Secret, in the form of `wg genkey`.
 const ENTRY: &str = "privateKey";
 /// COMPAT: what the Go implementation hashes where no preshared key is set.
@@ -167,13 +167,19 @@ fn generate() -> anyhow::Result<PrivateKey> {
 /// COMPAT: the key is the SHA-256 of the text; of a mounted Secret the text is the base64 of what is in the file, as
 /// `subctl` puts it into the environment.
 fn preshared(psk: &Psk) -> anyhow::Result<PresharedKey> {
-    let text = match psk {
-        Psk::Text(text) => text.clone(),
-        Psk::Mounted(path) => mounted(path)?,
-        Psk::Empty => Zeroizing::new(String::new()),
-        Psk::Unset => Zeroizing::new(DEFAULT_PSK.to_owned()),
-    };
+    let text = secret_text(psk)?.unwrap_or_else(|| {
+        Zeroizing::new(if *psk == Psk::Empty { String::new() } else { DEFAULT_PSK.to_owned() })
+    });
     Ok(PresharedKey::new(Sha256::digest(text.as_bytes()).into()))
+}
+
+/// The secret of the clusterset, if one is given.
+pub(crate) fn secret_text(psk: &Psk) -> anyhow::Result<Option<Zeroizing<String>>> {
+    match psk {
+        Psk::Text(text) => Ok(Some(text.clone())),
+        Psk::Mounted(path) => mounted(path).map(Some),
+        Psk::Empty | Psk::Unset => Ok(None),
+    }
 }
 
 fn mounted(path: &Path) -> anyhow::Result<Zeroizing<String>> {

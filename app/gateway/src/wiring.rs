@@ -9,6 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use subm_api::Gateway;
 use subm_cable::Tunnel;
+use subm_ipsec::Keeper;
 use subm_kube::{Access, Connection, News, Objects, Watch, Writer};
 use subm_plan::Evidence;
 use subm_probe::{Pace, Target};
@@ -27,7 +28,7 @@ use crate::metrics::Iterations;
 use crate::publish::{Feeds, Known, Publisher};
 use crate::settings::{Config, Task as Job};
 use crate::view::{Cables, Leadership, Outcome, View};
-use crate::{discovery, home, hub, kernel, metrics, own_end, wireguard_keys};
+use crate::{discovery, home, hub, ipsec, kernel, metrics, own_end, wireguard_keys};
 
 /// How many inputs may wait; a watch that is faster waits itself.
 const INPUTS: usize = 256;
@@ -42,12 +43,13 @@ pub async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let kernel_feeds = kernel::Feeds { inputs: inputs.clone(), evidence };
     let converger =
         kernel::start(mode, config.driver.clone(), kernel_feeds).context("no thread for the kernel")?;
+    let keeper = ipsec::start(&config).context("no thread for the IKE daemon")?;
     if config.task == Job::Uninstall {
         // Nobody plans here, so what the kernel thread tells is thrown away.
         drop(received);
-        return crate::uninstall::run(&home, &config, &converger).await;
+        return crate::uninstall::run(&home, &config, (&converger, &keeper)).await;
     }
-    let (planner, _tasks) = parts((&home, &config), (&converger, told), &inputs);
+    let (planner, _tasks) = parts((&home, &config), (&converger, told), (&keeper, &inputs));
     drop(inputs);
     plan_until(shutdown, planner, View::new(config), received).await;
     Ok(())
@@ -64,7 +66,7 @@ async fn plan_until(shutdown: Shutdown, mut planner: Planner, view: View, inputs
 fn parts(
     (home, config): (&Connection, &Config),
     (converger, evidence): (&Converger, watch::Receiver<Evidence>),
-    inputs: &mpsc::Sender<Input>,
+    (keeper, inputs): (&Keeper, &mpsc::Sender<Input>),
 ) -> (Planner, Vec<Task>) {
     let (prober, discoverer) = (Prober::start(), Discoverer::start());
     let readiness = Readiness::default();
@@ -77,6 +79,7 @@ fn parts(
         report: converger.report(),
         probes: prober.probes(),
         evidence,
+        ipsec: keeper.report(),
         gateways,
     };
     let (names, hostname) = watch::channel(None);
@@ -91,6 +94,8 @@ fn parts(
         Task::spawn("facts", home::facts(converger.clone(), inputs.clone())),
         Task::spawn("node", home::node(home(), inputs.clone())),
         Task::spawn("keys", wireguard_keys::follow(home(), to_loop())),
+        Task::spawn("secret", ipsec::follow_secret(config.clone(), to_loop())),
+        Task::spawn("ike", ipsec::follow_daemon(keeper.report(), inputs.clone())),
         Task::spawn("ways", discovery::follow(discoverer.ways(), inputs.clone())),
         Task::spawn("doubts", discovery::doubt(prober.probes(), discoverer.doubts())),
         Task::spawn("latency", metrics::time_plans(generation, feeds.report, latency)),
@@ -110,6 +115,7 @@ fn parts(
     let planner = Planner {
         starting: Some(readiness.wait_for("the first plan")),
         converger: converger.clone(),
+        keeper: ipsec::Hand::new(keeper.clone(), config.driver.clone()),
         prober,
         discoverer,
         generations,
@@ -150,6 +156,7 @@ async fn onlooker(home: Connection, (inputs, board): (mpsc::Sender<Input>, Notic
 struct Planner {
     starting: Option<Starting>,
     converger: Converger,
+    keeper: ipsec::Hand,
     prober: Prober<CableId>,
     discoverer: Discoverer,
     generations: watch::Sender<u64>,
@@ -166,6 +173,9 @@ impl Planner {
         let outcome = view.outcome();
         if let Some(plan) = outcome.node_plan() {
             set(&self.generations, self.converger.set_plan(plan));
+        }
+        if let Some(plan) = outcome.ipsec_plan() {
+            self.keeper.set_plan(plan);
         }
         self.discover(view, &outcome);
         match &outcome.cables {

@@ -235,9 +235,10 @@ fn topology_text(name: &str, shape: ShapeArgs) -> anyhow::Result<String> {
     serde_saphyr::to_string(&spec).context("the topology as YAML")
 }
 
-/// Every cable driver that there is.
+/// Every cable driver that needs nothing but the kernel: the playground has no IKE daemon.
 fn drivers() -> Vec<String> {
-    subm_cable::CABLES.iter().map(|cable| cable.backend().to_string()).collect()
+    let all = subm_cable::CABLES.iter().map(|cable| cable.backend());
+    all.filter(|driver| *driver != subm_types::Backend::Libreswan).map(|driver| driver.to_string()).collect()
 }
 
 /// What a person types before the command for the playground of this name.

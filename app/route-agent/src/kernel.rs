@@ -66,6 +66,8 @@ const fn feature(capability: Capability) -> Option<Feature> {
         Capability::Bridge
         | Capability::Tun
         | Capability::Veth
+        | Capability::Xfrm
+        | Capability::Esp
         | Capability::Conntrack
         | Capability::UserNamespaces => None,
     }

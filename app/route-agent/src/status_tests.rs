@@ -22,6 +22,7 @@ fn endpoint() -> Endpoint {
         nat_discovery_port: None,
         interface_name: None,
         public_key: None,
+        preferred_server: None,
         cluster_uid: None,
         epoch: None,
         created: 0,

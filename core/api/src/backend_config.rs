@@ -45,11 +45,11 @@ impl EndpointSpec {
         self.port(NATT_DISCOVERY_PORT)
     }
 
-    /// Whether this end wants to be the server of an IPsec pair.
-    pub fn preferred_server(&self) -> Result<bool, InvalidValue> {
-        let Some(value) = self.backend_config.get(PREFERRED_SERVER) else { return Ok(false) };
+    /// Whether this end wants to be the server of an IPsec pair, if it says so.
+    pub fn preferred_server(&self) -> Result<Option<bool>, InvalidValue> {
+        let Some(value) = self.backend_config.get(PREFERRED_SERVER) else { return Ok(None) };
         let expected = "true or false";
-        parse_bool(value).ok_or_else(|| InvalidValue {
+        parse_bool(value).map(Some).ok_or_else(|| InvalidValue {
             key: PREFERRED_SERVER,
             value: value.clone(),
             expected,
@@ -138,7 +138,7 @@ mod tests {
         let none = spec(&[]);
         assert_eq!(none.udp_port(), Ok(4500));
         assert_eq!(none.nat_discovery_port(), Ok(None));
-        assert_eq!(none.preferred_server(), Ok(false));
+        assert_eq!(none.preferred_server(), Ok(None));
         assert_eq!(none.interface_name(), Ok(None));
         assert!(!none.behind_load_balancer());
     }

@@ -223,6 +223,7 @@ impl TryFrom<&Endpoint> for subm_types::Endpoint {
         let nat_discovery_port = faults.setting(spec.nat_discovery_port());
         let interface_name = faults.setting(spec.interface_name());
         let public_key = faults.setting(spec.public_key());
+        let preferred_server = faults.setting(spec.preferred_server());
         let cluster_uid = faults.cluster_uid(metadata);
         let epoch = faults.epoch(metadata);
         match (cluster, udp_port) {
@@ -242,6 +243,7 @@ impl TryFrom<&Endpoint> for subm_types::Endpoint {
                 nat_discovery_port: nat_discovery_port.flatten(),
                 interface_name: interface_name.flatten(),
                 public_key: public_key.flatten(),
+                preferred_server: preferred_server.flatten(),
                 cluster_uid,
                 epoch,
                 created: metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second()),

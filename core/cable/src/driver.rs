@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use subm_plan::PeerEvidence;
+use subm_plan::ipsec::IpsecEvidence;
 use subm_types::{Backend, Planned, Problem};
 
 use crate::{
-    Accepted, CablePlan, GatewayView, Local, Probed, Status, Tunnel, VxlanCable, WireguardCable, accept,
+    Accepted, CablePlan, GatewayView, LibreswanCable, Local, Probed, Status, Tunnel, VxlanCable,
+    WireguardCable, accept,
 };
 
 /// Something that carries packets between gateways.
@@ -28,12 +30,17 @@ pub trait Cable: Sync {
     /// How a tunnel stands, given what probes found and what the cable itself tells.
     fn status(&self, tunnel: &Tunnel, probed: Probed, evidence: Option<PeerEvidence>) -> Status;
 
+    /// The same, given what an IKE daemon and the kernel tell of the tunnel's pairs of subnets.
+    fn refine(&self, status: Status, _tunnel: &Tunnel, _evidence: &IpsecEvidence) -> Status {
+        status
+    }
+
     /// Whether others on the way can read what it carries.
     fn encrypts(&self) -> bool;
 }
 
 /// Every driver.
-pub const CABLES: &[&dyn Cable] = &[&VxlanCable, &WireguardCable];
+pub const CABLES: &[&dyn Cable] = &[&VxlanCable, &WireguardCable, &LibreswanCable];
 
 /// The driver of this name.
 pub fn driver(backend: &Backend) -> Option<&'static dyn Cable> {

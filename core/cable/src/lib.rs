@@ -8,6 +8,7 @@
 mod accept;
 mod driver;
 mod families;
+mod libreswan;
 mod status;
 mod tunnel;
 mod view;
@@ -17,9 +18,10 @@ mod wireguard;
 
 pub use accept::{Accepted, accept};
 pub use driver::{CABLES, Cable, driver, plan};
+pub use libreswan::{IpsecLocal, IpsecProof, LibreswanCable};
 pub use status::{Probed, State, Status, unprobed};
 pub use subm_peers::Claim;
-pub use tunnel::{CablePlan, ProbeAddresses, Tunnel};
+pub use tunnel::{CablePlan, ProbeAddresses, Tunnel, TunnelPair};
 pub use view::{GatewayView, Local};
 pub use vxlan::VxlanCable;
 pub use way::Way;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use subm_plan::NodePlan;
+use subm_plan::ipsec::{ConnectionName, IpsecPlan};
 use subm_types::{CableId, CidrSet, Endpoint, PublicKey};
 
 /// Between which addresses a tunnel is probed.
@@ -30,6 +32,19 @@ pub struct Tunnel {
     pub probe: Option<ProbeAddresses>,
     /// What the driver knows the other end by, where it has keys: the evidence stands under it.
     pub peer: Option<PublicKey>,
+    /// The connections that it is made of, where an IKE daemon keeps them.
+    pub pairs: Vec<TunnelPair>,
+}
+
+/// What one connection of an IKE daemon joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelPair {
+    /// The connection: the evidence stands under its name.
+    pub name: ConnectionName,
+    /// A subnet of this cluster.
+    pub local: IpNet,
+    /// A subnet of the other.
+    pub remote: IpNet,
 }
 
 /// The cables of a gateway.
@@ -37,6 +52,8 @@ pub struct Tunnel {
 pub struct CablePlan {
     /// The state of this node.
     pub node: NodePlan,
+    /// What an IKE daemon shall keep.
+    pub ipsec: IpsecPlan,
     /// The tunnels in it.
     pub tunnels: BTreeMap<CableId, Tunnel>,
 }

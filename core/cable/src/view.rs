@@ -7,7 +7,7 @@ use subm_peers::Claim;
 use subm_plan::HostFacts;
 use subm_types::{Backend, CableId, CidrSet, ClusterId, ClusterUid, Endpoint, PerFamily};
 
-use crate::{Way, WireguardKeys};
+use crate::{IpsecLocal, Way, WireguardKeys};
 
 /// This cluster's own end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Local {
     pub udp_port: u16,
     /// The keys of the WireGuard driver, once they are known.
     pub wireguard: Option<WireguardKeys>,
+    /// What the libreswan driver needs, once it is known.
+    pub ipsec: Option<IpsecLocal>,
 }
 
 /// Everything that can influence the cables of a gateway.

@@ -64,7 +64,7 @@ impl Cable for VxlanCable {
                 }
             }
         }
-        let CablePlan { node, tunnels } = &mut out.value;
+        let CablePlan { node, tunnels, .. } = &mut out.value;
         for end in ends(view) {
             let own = tunnels.iter().filter(|(id, _)| id.family == end.family);
             own.for_each(|(_, tunnel)| end.connect(node, tunnel, view));
@@ -227,10 +227,18 @@ fn tunnel(
     let probe = endpoint.health_check_ips.get(family).map(|to| ProbeAddresses { to: *to, from });
     let networks = endpoint.subnet_set().of(family);
     let Way { address: using_ip, nat: using_nat } = way;
-    Ok(Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer: None })
+    Ok(Tunnel {
+        endpoint: endpoint.clone(),
+        networks,
+        using_ip,
+        using_nat,
+        probe,
+        peer: None,
+        pairs: Vec::new(),
+    })
 }
 
-fn plugin_address(view: &GatewayView, family: Family) -> Option<IpAddr> {
+pub(crate) fn plugin_address(view: &GatewayView, family: Family) -> Option<IpAddr> {
     view.facts.link_within(&view.local.pod_networks, family).map(|(_, address)| address)
 }
 

@@ -35,6 +35,7 @@ fn east() -> GatewayView {
             driver: Backend::Vxlan,
             udp_port: 4500,
             wireguard: None,
+            ipsec: None,
         },
         endpoints: Vec::new(),
         claims: BTreeMap::new(),
@@ -101,6 +102,7 @@ fn endpoint(cluster: &str, private: &str, subnets: &str) -> Endpoint {
         nat_discovery_port: None,
         interface_name: None,
         public_key: None,
+        preferred_server: None,
         cluster_uid: Some(ClusterUid(format!("uid-{cluster}"))),
         epoch: Some(Epoch(1)),
         created: 100,
@@ -379,7 +381,7 @@ fn what_is_missing_here_leaves_the_kernel_as_it_is() {
     offline.local.private_ips = PerFamily::default();
     assert_snapshot!(show(&unknown) + &show(&offline), @r#"
     nothing planned
-    UnknownCableDriver: Submariner field spec.cableDriver: this version has no cable driver "carrier-pigeon"; set one of: vxlan, wireguard
+    UnknownCableDriver: Submariner field spec.cableDriver: this version has no cable driver "carrier-pigeon"; set one of: vxlan, wireguard, libreswan
     nothing planned
     NoUplinkAddress: gateway node field default route: the node has no default route with a source address of a family that this cluster has networks of, so peers could not reach it; give the node an address and a default route; the gateway goes on by itself
     "#);

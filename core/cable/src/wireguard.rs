@@ -100,7 +100,7 @@ impl Cable for WireguardCable {
         for tunnel in out.value.tunnels.values() {
             connect(&mut out.value.node, &mut device, (tunnel, view));
         }
-        let CablePlan { node, tunnels } = &mut out.value;
+        let CablePlan { node, tunnels, .. } = &mut out.value;
         node.wireguard.insert(link_name(), device);
         node.rules.extend(outside_rules(tunnels));
         out
@@ -133,7 +133,8 @@ fn own_end(view: &GatewayView) -> NodePlan {
     let mut node = NodePlan::default();
     let families = view.local.families();
     let kind = if view.facts.tun { LinkKind::Tun } else { LinkKind::Veth(Veth { peer: other_end() }) };
-    node.links.insert(link_name(), Link { kind, mtu: mtu(view, &families), mac: None });
+    node.links
+        .insert(link_name(), Link { kind, mtu: mtu_inside(view, &families, WIREGUARD_OVERHEAD), mac: None });
     // KERNEL: the filter in force is the larger of the link's and that of `all`, and loose beats strict.
     node.sysctls.insert(SysctlKey::RpFilter(link_name()), LOOSE);
     for family in families {
@@ -148,14 +149,14 @@ fn own_end(view: &GatewayView) -> NodePlan {
 /// What fits into the smallest link that carries the cables, over IPv6: as much as the kernel's own devices take
 /// off, so that a peer that comes over the other family changes nothing. IPv6 inside needs 1280 whatever the
 /// outer packets then weigh; those are cut into fragments.
-fn mtu(view: &GatewayView, inner: &BTreeSet<Family>) -> Option<Mtu> {
+pub(crate) fn mtu_inside(view: &GatewayView, inner: &BTreeSet<Family>, overhead: u32) -> Option<Mtu> {
     let facts = &view.facts;
     let uplink = |(family, address): (Family, &IpAddr)| {
         let by_address = facts.link_with(*address).map(|(_, link)| link);
         let by_route = || facts.default_route.get(family).and_then(|name| facts.links.get(name));
         by_address.or_else(by_route)?.mtu
     };
-    let inside = view.local.private_ips.iter().filter_map(uplink).min()?.inside(WIREGUARD_OVERHEAD);
+    let inside = view.local.private_ips.iter().filter_map(uplink).min()?.inside(overhead);
     Some(if inner.contains(&Family::V6) { inside.max(Mtu::IPV6_MIN) } else { inside })
 }
 
@@ -213,7 +214,15 @@ fn tunnel(
     let from = plugin_address(view, family);
     let probe = endpoint.health_check_ips.get(family).map(|to| ProbeAddresses { to: *to, from });
     let networks = endpoint.subnet_set().of(family);
-    let tunnel = Tunnel { endpoint: endpoint.clone(), networks, using_ip, using_nat, probe, peer: Some(key) };
+    let tunnel = Tunnel {
+        endpoint: endpoint.clone(),
+        networks,
+        using_ip,
+        using_nat,
+        probe,
+        peer: Some(key),
+        pairs: Vec::new(),
+    };
     (CableId { cluster, family, path }, tunnel)
 }
 

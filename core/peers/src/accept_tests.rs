@@ -34,6 +34,7 @@ fn endpoint(cluster: &str, private: &str, subnets: &str) -> Endpoint {
         nat_discovery_port: None,
         interface_name: None,
         public_key: None,
+        preferred_server: None,
         cluster_uid: None,
         epoch: None,
         created: 100,

@@ -8,6 +8,7 @@ mod diff;
 mod facts;
 mod fdb;
 mod flow;
+pub mod ipsec;
 mod link;
 pub mod nft;
 pub mod numbers;

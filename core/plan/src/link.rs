@@ -27,6 +27,8 @@ pub enum LinkKind {
     Tun,
     /// A pair of Ethernet devices; the other end is read where no TUN device can be opened.
     Veth(Veth),
+    /// A device whose packets go by the IPsec policies of this identifier and no others; never 0.
+    Xfrm(u32),
 }
 
 /// What a pair of Ethernet devices is told by.
@@ -64,6 +66,7 @@ impl fmt::Display for Link {
             LinkKind::Bridge => f.write_str("bridge")?,
             LinkKind::Tun => f.write_str("tun vnet_hdr persist")?,
             LinkKind::Veth(veth) => write!(f, "veth peer name {} noarp", veth.peer)?,
+            LinkKind::Xfrm(identifier) => write!(f, "xfrm if_id {identifier}")?,
         }
         self.write_changeable(f)
     }

@@ -28,6 +28,13 @@ pub const OVERLAY_VNI: u32 = 100;
 /// Bytes that WireGuard adds over IPv6: a data message's header and tag 32, UDP 8, IPv6 40; over IPv4 20 less.
 pub const WIREGUARD_OVERHEAD: u32 = 80;
 
+/// The identifier of the link that IPsec cables have, whose name libreswan makes of it. ESP packets carry it as their
+/// firewall mark, so it has none of the bits that network plug-ins give a meaning.
+pub const IPSEC_INTERFACE: u32 = 83;
+/// Bytes that ESP with AES-GCM adds over IPv6: index and sequence number 8, vector 8, padding with its length and the
+/// next header at most 5, check value 16 (RFC 4106), UDP 8 (RFC 3948), IPv6 40; over IPv4 20 less.
+pub const IPSEC_OVERHEAD: u32 = 85;
+
 /// Bytes that VXLAN adds over a family: Ethernet 14, VXLAN 8, UDP 8, and IPv4 20 or IPv6 40 (RFC 7348 §4).
 pub const fn vxlan_overhead(outer: Family) -> u32 {
     match outer {

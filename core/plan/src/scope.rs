@@ -44,7 +44,11 @@ pub struct Scope {
 impl Scope {
     /// The gateway's: cables, and the routes into them.
     pub fn gateway() -> Self {
-        Self::of(Owner("gateway"), RouteProtocol(83), &["submariner", "vxlan-tunnel", "vxlan-tunnel-6"])
+        Self::of(
+            Owner("gateway"),
+            RouteProtocol(83),
+            &["submariner", "vxlan-tunnel", "vxlan-tunnel-6", "ipsec83"],
+        )
     }
 
     /// The route agent's: the overlay, the ways to the gateway, the packet filter.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use subm_plan::numbers::{WIREGUARD_OVERHEAD, vxlan_overhead};
+use subm_plan::numbers::{IPSEC_OVERHEAD, WIREGUARD_OVERHEAD, vxlan_overhead};
 use subm_plan::{LinkFacts, Scope};
 use subm_types::{CidrSet, Family, IfName, Mtu, PerFamily};
 
@@ -260,7 +260,7 @@ fn overlay(view: &NodeView) -> Result<Overlay, NoOverlay> {
     let left_out = others.map(|node| &node.name).filter(|name| !peers.contains_key(name)).cloned().collect();
     // KERNEL: bridges with netfilter hand fragments on as one packet and forget how large they were; a router of IPv6
     // with less room refuses it for ever. So the overlay has no more room than any cable.
-    let cables = link.mtu.filter(|_| six).map(|mtu| mtu.inside(WIREGUARD_OVERHEAD));
+    let cables = link.mtu.filter(|_| six).map(|mtu| mtu.inside(WIREGUARD_OVERHEAD.max(IPSEC_OVERHEAD)));
     let mtu = inside.map(|inside| cables.map_or(inside, |cables| cables.min(inside)).max(least));
     Ok(Overlay { place, local, uplink: uplink.clone(), outer: family, inside, mtu, peers, left_out })
 }

@@ -70,7 +70,7 @@ fn six(view: NodeView) -> NodeView {
 #[test]
 fn a_worker_of_a_cluster_of_both_families_has_one_overlay_for_both() {
     insta::assert_snapshot!(kernel(&dual(worker())), @r"
-    link vx-submariner vxlan id 100 dstport 4800 nolearning local 172.18.0.3 mtu 1420 address 02:00:f0:12:00:03 up
+    link vx-submariner vxlan id 100 dstport 4800 nolearning local 172.18.0.3 mtu 1415 address 02:00:f0:12:00:03 up
     address 240.18.0.3/8 dev vx-submariner
     address fd00:100:100::f012:3/96 dev vx-submariner
     sysctl net.ipv6.conf.vx-submariner.accept_ra = 0
@@ -100,7 +100,7 @@ fn a_worker_of_a_cluster_of_both_families_has_one_overlay_for_both() {
 fn a_worker_of_a_cluster_of_ipv6_has_an_overlay_over_ipv6() {
     let view = six(worker());
     insta::assert_snapshot!(kernel(&view), @r"
-    link vx-submariner vxlan id 100 dstport 4800 nolearning local fc00:18::a:3 mtu 1420 address 02:00:f0:12:00:03 up
+    link vx-submariner vxlan id 100 dstport 4800 nolearning local fc00:18::a:3 mtu 1415 address 02:00:f0:12:00:03 up
     address fd00:100:100::f012:3/96 dev vx-submariner
     sysctl net.ipv6.conf.vx-submariner.accept_ra = 0
     sysctl net.ipv6.conf.all.forwarding = 1

@@ -50,7 +50,7 @@ fn a_worker_sends_remote_traffic_through_the_overlay_to_the_gateway() {
     flows from { 10.1.0.0/16, 100.1.0.0/16 } to { 10.2.0.0/16, 100.2.0.0/16 } keep source
     flows from { 10.2.0.0/16, 100.2.0.0/16 } to { 10.1.0.0/16, 100.1.0.0/16 } keep source
     table inet submariner-route-agent {
-      set carriers { type ifname; elements = { "submariner", "vx-submariner", "vxlan-tunnel", "vxlan-tunnel-6" } }
+      set carriers { type ifname; elements = { "ipsec83", "submariner", "vx-submariner", "vxlan-tunnel", "vxlan-tunnel-6" } }
       set local-v4 { type ipv4_addr; flags interval; elements = { 10.1.0.0/16, 100.1.0.0/16 } }
       set local-v6 { type ipv6_addr; flags interval; }
       set remote-v4 { type ipv4_addr; flags interval; elements = { 10.2.0.0/16, 100.2.0.0/16 } }

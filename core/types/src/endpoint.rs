@@ -101,6 +101,8 @@ pub struct Endpoint {
     pub interface_name: Option<IfName>,
     /// What a WireGuard cable knows this end by (`publicKey`).
     pub public_key: Option<PublicKey>,
+    /// Whether it wants to be called rather than to call (`preferred-server`); absent with drivers that do not say.
+    pub preferred_server: Option<bool>,
     /// Which cluster really wrote it.
     pub cluster_uid: Option<ClusterUid>,
     /// The takeover that it stems from; absent for Go members.

@@ -134,6 +134,35 @@ impl fmt::Debug for PresharedKey {
     }
 }
 
+/// The secret by which the ends of IPsec cables prove who they are: any bytes. It is never printed, and wiped when it
+/// goes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IkeSecret(Vec<u8>);
+
+impl IkeSecret {
+    /// Takes the bytes.
+    pub const fn new(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for IkeSecret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for IkeSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IkeSecret(…)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ pub use cluster::{ClusterId, ClusterUid, Epoch, HostName};
 pub use endpoint::{Backend, CableId, CableName, Endpoint};
 pub use family::{Family, PerFamily};
 pub use interface::{IfName, MacAddress, Mtu};
-pub use key::{InvalidKey, PresharedKey, PrivateKey, PublicKey};
+pub use key::{IkeSecret, InvalidKey, PresharedKey, PrivateKey, PublicKey};
 pub use moment::Moment;
 pub use problem::{Planned, Problem};
 pub use vtep::{CableVtep, tunnel_networks};

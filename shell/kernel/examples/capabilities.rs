@@ -1,4 +1,5 @@
 //! Prints what the running kernel lacks of what the tests in namespaces need, one line each; nothing where it has all.
+//! With the argument `ipsec`, of what IPsec cables need.
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 use std::error::Error;
@@ -14,9 +15,12 @@ const NEEDED: &[Capability] = &[
     Capability::Conntrack,
 ];
 
+const IPSEC: &[Capability] = &[Capability::Xfrm, Capability::Esp];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let capabilities = Kernel::open()?.probe();
-    for (capability, lack) in capabilities.missing().filter(|(capability, _)| NEEDED.contains(capability)) {
+    let needed = if std::env::args().any(|argument| argument == "ipsec") { IPSEC } else { NEEDED };
+    for (capability, lack) in capabilities.missing().filter(|(capability, _)| needed.contains(capability)) {
         println!("{} ({lack})", lack.remedy(capability));
     }
     Ok(())

@@ -23,8 +23,10 @@ mod sysctls;
 mod tun;
 mod watcher;
 mod wireguard;
+mod xfrm;
 
 pub use error::KernelError;
 pub use kernel::Kernel;
 pub use probe::{Capabilities, Capability, Lack};
 pub use watcher::{Wake, Watcher};
+pub use xfrm::Associations;

@@ -53,6 +53,13 @@ mod tun {
     pub(super) const TUN: u8 = 1;
 }
 
+/// `IFLA_XFRM_*`.
+mod xfrm {
+    pub(super) const LINK: u16 = 1;
+    pub(super) const IF_ID: u16 = 2;
+    pub(super) const COLLECT_METADATA: u16 = 3;
+}
+
 /// `RTEXT_FILTER_SKIP_STATS`: counters cost more than everything else of a link.
 const SKIP_STATS: u32 = 8;
 /// `IFF_UP`.
@@ -134,6 +141,7 @@ impl LinkRecord {
             "bridge" => Decoded::of(LinkKind::Bridge),
             "tun" => decode_tun(&self.data),
             "veth" => self.decode_veth(links),
+            "xfrm" => decode_xfrm(&self.data),
             _ => Decoded { altered: true, ..Decoded::of(LinkKind::Bridge) },
         };
         Decoded { down: decoded.down || !self.up, ..decoded }
@@ -174,6 +182,19 @@ fn decode_tun(data: &[u8]) -> Decoded {
         }
     }
     Decoded { altered: !(tun && persistent) || queues, ..Decoded::of(LinkKind::Tun) }
+}
+
+fn decode_xfrm(data: &[u8]) -> Decoded {
+    let (mut identifier, mut altered) = (0, false);
+    for (kind, bytes) in AttrIter::new(data) {
+        match kind {
+            xfrm::IF_ID => identifier = get::u32_ne(bytes).unwrap_or(0),
+            xfrm::LINK => altered |= get::u32_ne(bytes).unwrap_or(0) != 0,
+            xfrm::COLLECT_METADATA => altered = true,
+            _ => {}
+        }
+    }
+    Decoded { altered, ..Decoded::of(LinkKind::Xfrm(identifier)) }
 }
 
 fn decode_vxlan(data: &[u8], links: &[LinkRecord]) -> Decoded {
@@ -293,6 +314,7 @@ fn send_new(
             append_vxlan(&mut request, vxlan, dev);
         }
         LinkKind::Veth(veth) => append_veth(&mut request, scope, veth, link.mtu),
+        LinkKind::Xfrm(identifier) => append_xfrm(&mut request, *identifier),
         // KERNEL: rtnetlink makes no TUN devices.
         LinkKind::Tun => return Err(KernelError::NoLink(name.clone())),
     }
@@ -309,6 +331,13 @@ fn append_veth(request: &mut MessageBuilder, scope: &Scope, veth: &Veth, mtu: Op
     request.append_attr_u32(attribute::GROUP, group(scope));
     append_changeable(request, mtu, None);
     request.nest_end(peer);
+    request.nest_end(data);
+}
+
+fn append_xfrm(request: &mut MessageBuilder, identifier: u32) {
+    request.append_attr_str(attribute::INFO_KIND, "xfrm");
+    let data = request.nest_start(attribute::INFO_DATA);
+    request.append_attr_u32(xfrm::IF_ID, identifier);
     request.nest_end(data);
 }
 
@@ -351,7 +380,7 @@ fn change(netlink: &Netlink, scope: &Scope, standing: &LinkRecord, link: &Link) 
             change_other_end(netlink, scope, veth, link.mtu)?;
             UP | NO_ARP
         }
-        LinkKind::Vxlan(_) | LinkKind::Bridge | LinkKind::Tun => UP,
+        LinkKind::Vxlan(_) | LinkKind::Bridge | LinkKind::Tun | LinkKind::Xfrm(_) => UP,
     };
     let mut request = netlink::change(NlMsgType::RTM_NEWLINK, 0);
     request.append(&header(standing.index, flags));

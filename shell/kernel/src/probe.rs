@@ -12,7 +12,7 @@ use subm_plan::nft::{
 use subm_types::{Family, IfName};
 
 use crate::netlink::{self, CREATE, EXCLUSIVE};
-use crate::{Kernel, conntrack, nft, tun};
+use crate::{Kernel, conntrack, nft, tun, xfrm};
 
 /// Something that a kernel may or may not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +31,10 @@ pub enum Capability {
     Tun,
     /// Pairs of Ethernet devices.
     Veth,
+    /// Devices whose packets go by IPsec policies of their own.
+    Xfrm,
+    /// ESP, the packets of IPsec.
+    Esp,
     /// Listing tracked flows.
     Conntrack,
     /// User namespaces for ordinary users.
@@ -39,7 +43,7 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Nftables,
         Self::Nat,
         Self::MssClamp,
@@ -47,6 +51,8 @@ impl Capability {
         Self::Bridge,
         Self::Tun,
         Self::Veth,
+        Self::Xfrm,
+        Self::Esp,
         Self::Conntrack,
         Self::UserNamespaces,
     ];
@@ -62,6 +68,8 @@ impl Capability {
             Self::Bridge => "CONFIG_BRIDGE",
             Self::Tun => "CONFIG_TUN",
             Self::Veth => "CONFIG_VETH",
+            Self::Xfrm => "CONFIG_XFRM_INTERFACE (Linux 4.19 or later)",
+            Self::Esp => "CONFIG_XFRM_USER, CONFIG_INET_ESP, CONFIG_INET6_ESP, CONFIG_CRYPTO_GCM",
             Self::Conntrack => "CONFIG_NF_CONNTRACK, CONFIG_NF_CT_NETLINK",
             Self::UserNamespaces => "CONFIG_USER_NS",
         }
@@ -83,6 +91,8 @@ impl fmt::Display for Capability {
             Self::Bridge => "bridges",
             Self::Tun => "TUN devices",
             Self::Veth => "pairs of Ethernet devices (veth)",
+            Self::Xfrm => "IPsec devices (xfrm interfaces)",
+            Self::Esp => "ESP",
             Self::Conntrack => "listing of tracked flows",
             Self::UserNamespaces => "user namespaces",
         })
@@ -99,7 +109,7 @@ pub enum Lack {
 }
 
 impl Lack {
-    fn of(error: &nlink::Error) -> Self {
+    pub(crate) fn of(error: &nlink::Error) -> Self {
         let said = error.to_string();
         if error.is_permission_denied() { Self::Forbidden(said) } else { Self::Absent(said) }
     }
@@ -156,6 +166,8 @@ impl Kernel {
                 Capability::Bridge => self.probe_link("bridge"),
                 Capability::Tun => probe_tun(),
                 Capability::Veth => self.probe_link("veth"),
+                Capability::Xfrm => self.probe_link("xfrm"),
+                Capability::Esp => xfrm::probe(&self.netlink),
                 Capability::Conntrack => self.probe_conntrack(),
                 Capability::UserNamespaces => probe_user_namespaces(),
             };

@@ -32,6 +32,7 @@ fn remedy(step: &Step, error: &KernelError) -> Option<String> {
             LinkKind::Bridge => Capability::Bridge,
             LinkKind::Tun => Capability::Tun,
             LinkKind::Veth(_) => Capability::Veth,
+            LinkKind::Xfrm(_) => Capability::Xfrm,
         };
         return Some(capability.remedy());
     }

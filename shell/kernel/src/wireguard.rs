@@ -76,7 +76,9 @@ impl Engines {
             LinkKind::Veth(veth) => {
                 Box::new(PacketSocket::attach(name, &veth.peer).map_err(KernelError::Device)?)
             }
-            LinkKind::Vxlan(_) | LinkKind::Bridge => return Err(KernelError::NotWireguard(name.clone())),
+            LinkKind::Vxlan(_) | LinkKind::Bridge | LinkKind::Xfrm(_) => {
+                return Err(KernelError::NotWireguard(name.clone()));
+            }
         };
         let (engine, _) = Engine::start(attached, &config(&device)).map_err(failed)?;
         self.0.insert(name.clone(), Running { engine, device, index: link.index });

@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("core/route", &["core/types", "core/plan", "core/peers"]),
     ("core/sync", &["core/types", "core/api"]),
     ("shell/kernel", &["core/types", "core/plan", "shell/wireguard"]),
+    ("shell/ipsec", &["core/types", "core/plan", "shell/kernel"]),
     ("shell/kube", &["core/types", "core/api", "core/probe", "core/sync"]),
     ("shell/runtime", &["core/types", "core/plan", "core/probe"]),
     ("shell/apiserver", &["core/types", "core/api"]),

@@ -36,6 +36,9 @@ pub struct Settings {
     /// Health checks.
     #[command(flatten)]
     pub(super) health: HealthSettings,
+    /// IPsec.
+    #[command(flatten)]
+    pub(super) ipsec: IpsecArguments,
     /// This process.
     #[command(flatten)]
     pub(super) process: ProcessSettings,
@@ -58,7 +61,7 @@ pub(super) struct ClusterSettings {
     /// Networks of Globalnet, comma separated; empty without it
     #[arg(long, env = "SUBMARINER_GLOBALCIDR")]
     pub(super) global_cidr: Option<String>,
-    /// What carries the cables: vxlan or wireguard
+    /// What carries the cables: libreswan, vxlan or wireguard
     #[arg(long, env = "SUBMARINER_CABLEDRIVER")]
     pub(super) cable_driver: Option<String>,
     /// How the public address is found: ipv4:ADDRESS
@@ -130,6 +133,28 @@ pub(super) struct HealthSettings {
     /// Intervals without answer after which the status says so in full
     #[arg(long, env = "SUBMARINER_HEALTHCHECKMAXPACKETLOSSCOUNT")]
     pub(super) health_check_max_packet_loss_count: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct IpsecArguments {
+    /// Whether the IKE daemon tells everything that it does
+    #[arg(long, env = "CE_IPSEC_DEBUG")]
+    pub(super) ipsec_debug: Option<String>,
+    /// Whether ESP always goes in UDP, be there a NAT or not
+    #[arg(long, env = "CE_IPSEC_FORCEENCAPS")]
+    pub(super) force_encaps: Option<String>,
+    /// File that the IKE daemon logs to
+    #[arg(long, env = "CE_IPSEC_LOGFILE")]
+    pub(super) ipsec_log_file: Option<PathBuf>,
+    /// Whether this end wants to be called rather than to call, unless the node says otherwise
+    #[arg(long, env = "CE_IPSEC_PREFERREDSERVER")]
+    pub(super) preferred_server: Option<String>,
+    /// How IPsec ends prove who they are: psk
+    #[arg(long, env = "CE_IPSEC_AUTHMODE")]
+    pub(super) auth_mode: Option<String>,
+    /// Directory of the IKE daemon's files, which outlive this process
+    #[arg(long, env = "SUBMARINER_IPSEC_DIRECTORY")]
+    pub(super) ipsec_directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Default, Args)]

@@ -1,5 +1,8 @@
 //! An underlay, three APIs on it, and gateways in network namespaces.
 
+#[path = "adjusted.rs"]
+mod adjusted;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread::JoinHandle;
@@ -28,7 +31,7 @@ const LAN: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
 const HIDDEN: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 const UNDERLAY6: Ipv6Addr = Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, 0, 1);
 /// Longer than anything here takes on a busy machine.
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// Asks until there is an answer.
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -492,6 +495,7 @@ fn config(member: Member, hub: HubSettings, kubeconfig: std::path::PathBuf) -> C
         air_gapped: true,
         udp_port: 4500,
         psk: submariner_gateway::settings::Psk::Unset,
+        ipsec: submariner_gateway::settings::IpsecConfig::default(),
         hub,
         lease: LeaseTiming {
             duration: seconds(3),

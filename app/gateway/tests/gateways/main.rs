@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[expect(dead_code, reason = "shared with the tests of IPsec cables")]
 mod ground;
 
 use std::time::{Duration, Instant};

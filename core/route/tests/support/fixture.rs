@@ -52,6 +52,7 @@ pub fn endpoint(cluster: &str, hostname: &str, address: &str, subnets: &str) -> 
         nat_discovery_port: Some(4490),
         interface_name: None,
         public_key: None,
+        preferred_server: None,
         cluster_uid: None,
         epoch: None,
         created: 100,
