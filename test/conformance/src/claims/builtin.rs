@@ -20,6 +20,14 @@ pub(super) const CLAIMS: &[Claim] = &[
         says: "a Service without ports, or with two of one name, is invalid",
         proof: |ground| Box::pin(bad_service(ground)),
     },
+    Claim {
+        says: "a node port is given, kept by a client that does not know it, and nobody else's",
+        proof: |ground| Box::pin(node_ports(ground)),
+    },
+    Claim {
+        says: "a value of the wrong type is a bad request that names field and type",
+        proof: |ground| Box::pin(mistyped(ground)),
+    },
     Claim { says: "a Secret is Opaque, and its texts become data", proof: |ground| Box::pin(secret(ground)) },
     Claim {
         says: "the type of a Secret cannot change, and data must be base64",
@@ -52,6 +60,10 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         says: "a Deployment counts the generations of its spec and makes a ReplicaSet",
         proof: |ground| Box::pin(deployment(ground)),
+    },
+    Claim {
+        says: "a Deployment is completed through its template, and its selector cannot change",
+        proof: |ground| Box::pin(template(ground)),
     },
     Claim {
         says: "a Service with a selector gets an EndpointSlice that it owns",
@@ -107,6 +119,37 @@ async fn bad_service(ground: Ground) -> Result<()> {
         let answer = ground.post(&ground.path("services"), &service_of("s", &spec)).await?;
         let status = answer.refuses(422, "Invalid")?;
         same(&status, "/details/causes/0/field", &json!(field))?;
+    }
+    Ok(())
+}
+
+async fn node_ports(ground: Ground) -> Result<()> {
+    let spec = json!({"type": "NodePort", "ports": [{"port": 80}]});
+    let service = ground.create("services", &service_of("s", &spec)).await?;
+    let port = &service["spec"]["ports"][0]["nodePort"];
+    ensure!(port.as_u64().is_some_and(|port| (30_000..=32_767).contains(&port)), "the node port is {port}");
+    let replaced = ground.put(&ground.at("services", "s"), &service_of("s", &spec)).await?.wants(200)?;
+    same(&replaced, "/spec", &service["spec"])?;
+    let second = json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]});
+    let answer = ground.post(&ground.path("services"), &service_of("t", &second)).await?;
+    let status = answer.refuses(422, "Invalid")?;
+    same(&status, "/details/causes/0/field", &json!("spec.ports[0].nodePort"))
+}
+
+async fn mistyped(ground: Ground) -> Result<()> {
+    for (ports, why) in [
+        (json!([{"port": "http"}]), "string into Go struct field ServicePort.spec.ports.port of type int32"),
+        (json!({"port": 80}), "object into Go struct field ServiceSpec.spec.ports of type []v1.ServicePort"),
+        (
+            json!([{"port": 80, "name": 1}]),
+            "number into Go struct field ServicePort.spec.ports.name of type string",
+        ),
+    ] {
+        let wrong = service_of("s", &json!({"ports": ports}));
+        let status = ground.post(&ground.path("services"), &wrong).await?.refuses(400, "BadRequest")?;
+        let wanted =
+            format!("Service in version \"v1\" cannot be handled as a Service: json: cannot unmarshal {why}");
+        same(&status, "/message", &json!(wanted))?;
     }
     Ok(())
 }
@@ -324,6 +367,30 @@ async fn deployment(ground: Ground) -> Result<()> {
             same(&list, "/items/0/metadata/ownerReferences/0/uid", &created["metadata"]["uid"])
         })
         .await
+}
+
+async fn template(ground: Ground) -> Result<()> {
+    let mut deployment = deployment_of(0);
+    let resources = json!({"limits": {"cpu": "0.5", "memory": "1024Mi"}});
+    deployment["spec"]["template"]["spec"]["containers"][0]["resources"] = resources;
+    let created = ground.create("apps/v1/deployments", &deployment).await?;
+    for (field, wanted) in [
+        ("/spec/strategy/rollingUpdate", json!({"maxSurge": "25%", "maxUnavailable": "25%"})),
+        ("/spec/revisionHistoryLimit", json!(10)),
+        ("/spec/template/spec/dnsPolicy", json!("ClusterFirst")),
+        ("/spec/template/spec/containers/0/imagePullPolicy", json!("Always")),
+        ("/spec/template/spec/containers/0/resources", json!({"limits": {"cpu": "500m", "memory": "1Gi"}})),
+    ] {
+        same(&created, field, &wanted)?;
+    }
+    let path = ground.at("apps/v1/deployments", "d");
+    let change = json!({"spec": {"selector": {"matchLabels": {"a": "c"}}, "template": {"metadata": {"labels": {"a": "c"}}}}});
+    let status = ground.patch(&path, Patch::Merge, &change).await?.refuses(422, "Invalid")?;
+    same(&status, "/details/causes/0/field", &json!("spec.selector"))?;
+    deployment["metadata"]["name"] = json!("e");
+    deployment["spec"]["selector"]["matchLabels"] = json!({"a": "c"});
+    let answer = ground.post(&ground.path("apps/v1/deployments"), &deployment).await?;
+    same(&answer.refuses(422, "Invalid")?, "/details/causes/0/field", &json!("spec.template.metadata.labels"))
 }
 
 async fn managed_slice(ground: Ground) -> Result<()> {
