@@ -34,14 +34,15 @@ pub(crate) fn apply(
 ) -> Result<Applied, Refusal> {
     let kind = subject.kind;
     let trail = Trail::root(kind.schema());
-    let configuration = relevant(kind, configuration, identity.part);
+    let applied = configuration;
+    let configuration = relevant(kind, applied, identity.part);
     let mut managers = Managers::of(live);
     let wanted = ownable(FieldSet::of(&configuration, trail));
     let mut value = live.clone();
     merge(&mut value, &configuration, trail);
 
     let changed = FieldSet::changed(live, &value, trail);
-    let conflicts = managers.conflicts(identity, &changed);
+    let conflicts = managers.conflicts(identity, &changed.minus(&applied_by_client(live, identity)));
     if !conflicts.is_empty() && force == Force::No {
         return Err(Refusal::ApplyConflict(subject.clone(), conflicts));
     }
@@ -50,8 +51,38 @@ pub(crate) fn apply(
     let gone = managers.owned_by(identity).minus(&wanted);
     let kept = managers.owned_by_others(identity).union(&wanted);
     prune(&mut value, &gone, &kept, trail);
-    managers.settle(identity, wanted, &value);
+    let touched = value != *live;
+    managers.settle(identity, wanted, &value, touched);
+    if identity.name == KUBECTL && value.pointer(LAST_APPLIED).is_some() {
+        value["metadata"]["annotations"][ANNOTATION] = Value::String(last_applied(applied));
+    }
     Ok(Applied { value, managers })
+}
+
+/// COMPAT: from the manager of this name, configurations that were applied by the client are taken over without
+/// conflict, and its record of them is kept up.
+const KUBECTL: &str = "kubectl";
+const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const LAST_APPLIED: &str = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
+
+/// The fields that kubectl applied before the server knew how to.
+fn applied_by_client(live: &Value, identity: &Identity<'_>) -> FieldSet {
+    let text = live.pointer(LAST_APPLIED).and_then(Value::as_str).filter(|_| identity.name == KUBECTL);
+    let applied = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let fields = applied.map(|applied| FieldSet::of(&applied, Trail::root(identity.kind.schema())));
+    fields.unwrap_or_default()
+}
+
+/// A configuration as kubectl records it.
+fn last_applied(configuration: &Value) -> String {
+    let mut recorded = configuration.clone();
+    if let Some(annotations) = recorded.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.remove(ANNOTATION);
+    }
+    if let Some(metadata) = recorded.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    format!("{recorded}\n")
 }
 
 /// The configuration without nulls and without the part that this write may not change.

@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) agent: String,
     pub(crate) object: Option<Value>,
     pub(crate) decision: Option<String>,
+    /// What admission policies add.
+    pub(crate) annotations: Vec<(String, String)>,
 }
 
 impl AuditLog {
@@ -139,6 +141,9 @@ impl Entry {
                 "authorization.k8s.io/decision": if code == 403 { "forbid" } else { "allow" },
                 "authorization.k8s.io/reason": reason,
             });
+        }
+        for (key, value) in self.annotations {
+            event["annotations"][key] = json!(value);
         }
         event
     }

@@ -151,7 +151,7 @@ fn columns(version: &Value) -> &'static [Column] {
         let path = JsonPath::parse(text(column, "/jsonPath"))?;
         Some(Column {
             name: keep(text(column, "/name")),
-            cell: Cell::At(Box::leak(Box::new(path))),
+            cell: Cell::Defined(Box::leak(Box::new(path))),
             priority: column.get("priority").and_then(Value::as_i64).unwrap_or_default(),
             form: keep(text(column, "/type")),
             format: keep(text(column, "/format")),

@@ -3,9 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::kinds::{KindId, Kinds};
+use crate::negotiate::{Encoding, MediaType};
 use crate::reviews;
 
 /// The answer to a discovery path, if it is one.
@@ -34,6 +36,119 @@ pub(crate) fn answer(path: &str, kinds: &Kinds) -> Option<Value> {
         ["apis", group, version] => resources(kinds, group, version),
         _ => None,
     }
+}
+
+/// How discovery of all groups at once is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aggregated {
+    V2,
+    V2Beta1,
+}
+
+impl Aggregated {
+    /// Whether all groups at once are asked for; the first accepted form decides.
+    pub(crate) fn asked(path: &str, headers: &HeaderMap) -> Option<Self> {
+        if !["/api", "/apis"].contains(&path.trim_end_matches('/')) {
+            return None;
+        }
+        let form = |accepted: &MediaType<'_>| {
+            if accepted.encoding() != Some(Encoding::Json) {
+                return None;
+            }
+            let group = accepted.parameter("g") == Some("apidiscovery.k8s.io");
+            match (accepted.parameter("as"), accepted.parameter("v")) {
+                (None, _) => Some(None),
+                (Some("APIGroupDiscoveryList"), Some("v2")) if group => Some(Some(Self::V2)),
+                (Some("APIGroupDiscoveryList"), Some("v2beta1")) if group => Some(Some(Self::V2Beta1)),
+                _ => None,
+            }
+        };
+        MediaType::accepted(headers).iter().find_map(form).flatten()
+    }
+
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::V2 => "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+            Self::V2Beta1 => "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList",
+        }
+    }
+
+    fn version(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V2Beta1 => "v2beta1",
+        }
+    }
+
+    /// The core group under `/api`, all others under `/apis`.
+    pub(crate) fn document(self, path: &str, kinds: &Kinds) -> Value {
+        let groups = if path.trim_end_matches('/') == "/api" {
+            BTreeMap::from([("", vec!["v1"])])
+        } else {
+            groups(kinds)
+        };
+        let item = |(name, versions): (&str, Vec<&str>)| {
+            let versions =
+                versions.into_iter().filter_map(|version| aggregated_version(kinds, name, version));
+            let mut item =
+                json!({"metadata": {"creationTimestamp": null}, "versions": versions.collect::<Vec<_>>()});
+            if !name.is_empty() {
+                item["metadata"]["name"] = json!(name);
+            }
+            item
+        };
+        json!({
+            "kind": "APIGroupDiscoveryList",
+            "apiVersion": format!("apidiscovery.k8s.io/{}", self.version()),
+            "metadata": {},
+            "items": groups.into_iter().map(item).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn aggregated_version(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
+    let listed = resources(kinds, group, version)?;
+    // COMPAT: only custom kinds say of which group they are.
+    let custom = kinds.visible().any(|kind| kind.group == group && kind.is_custom());
+    let own = if custom { (group, version) } else { ("", "") };
+    let resources = aggregated(own, listed["resources"].as_array()?);
+    Some(json!({"version": version, "resources": resources, "freshness": "Current"}))
+}
+
+/// Resources, each with its subresources in it.
+fn aggregated((group, version): (&str, &str), listed: &[Value]) -> Vec<Value> {
+    let mut found: Vec<Value> = Vec::new();
+    for resource in listed {
+        let text = |field: &str| resource[field].as_str().unwrap_or_default();
+        let of_other = |field: &str, own: &str| match text(field) {
+            "" => own.to_owned(),
+            other => other.to_owned(),
+        };
+        let kind = json!({"group": of_other("group", group), "version": of_other("version", version),
+            "kind": text("kind")});
+        if let Some((of, part)) = text("name").split_once('/') {
+            let Some(parent) = found.iter_mut().find(|known| known["resource"] == of) else { continue };
+            let entry = json!({"subresource": part, "responseKind": kind, "verbs": resource["verbs"]});
+            match parent["subresources"].as_array_mut() {
+                Some(known) => known.push(entry),
+                None => parent["subresources"] = json!([entry]),
+            }
+            continue;
+        }
+        let scope = if resource["namespaced"] == true { "Namespaced" } else { "Cluster" };
+        let mut entry = json!({
+            "resource": text("name"),
+            "responseKind": kind,
+            "scope": scope,
+            "singularResource": text("singularName"),
+            "verbs": resource["verbs"],
+        });
+        for field in ["shortNames", "categories"].into_iter().filter(|field| resource[*field].is_array()) {
+            entry[field] = resource[field].clone();
+        }
+        found.push(entry);
+    }
+    found
 }
 
 /// The versions of each group, the preferred one first.
@@ -123,12 +238,20 @@ fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
 }
 
 fn resource(kind: KindId) -> Vec<Value> {
+    // COMPAT: the verbs of custom kinds are told in an order of their own.
+    let verbs = if kind.is_custom() {
+        json!(["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"])
+    } else if kind == KindId::namespaces() {
+        json!(["create", "delete", "get", "list", "patch", "update", "watch"])
+    } else {
+        json!(["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"])
+    };
     let mut whole = json!({
         "name": kind.plural,
         "singularName": kind.singular(),
         "namespaced": kind.is_namespaced(),
         "kind": kind.name,
-        "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+        "verbs": verbs,
     });
     for (field, names) in [("shortNames", kind.short), ("categories", kind.categories)] {
         if !names.is_empty() {

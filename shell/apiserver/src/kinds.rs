@@ -18,7 +18,7 @@ mod unpublished;
 
 pub use builtin::published;
 pub(crate) use builtin::{definition_name, definitions, gvk_of, metadata};
-pub(crate) use columns::{Cell, Column};
+pub(crate) use columns::{Cell, Column, age, rough};
 pub use served::{Kinds, ResourceKey};
 
 /// Whether objects of a kind live in namespaces.
@@ -92,6 +92,7 @@ pub struct Kind {
     pub status: StatusField,
     /// Fields besides name and namespace that a field selector may name.
     pub fields: &'static [&'static str],
+    /// The columns that a definition names, after the name; those of built-in kinds are in `columns.rs`.
     pub(crate) columns: &'static [Column],
     pub(crate) origin: Origin,
     pub(crate) complete: fn(&mut Value),
@@ -198,6 +199,14 @@ impl KindId {
     pub fn named(resource: &str) -> Option<Self> {
         let (plural, group) = resource.split_once('.').unwrap_or((resource, ""));
         Self::all().find(|kind| kind.plural == plural && kind.group == group)
+    }
+
+    /// Every column of tables, in their order.
+    pub(crate) fn table_columns(self) -> Vec<Column> {
+        match self.origin {
+            Origin::BuiltIn => columns::of(self).to_vec(),
+            Origin::Custom(_) => std::iter::once(columns::NAME).chain(self.columns.iter().copied()).collect(),
+        }
     }
 
     pub(crate) fn of_definition(kind: &'static Kind) -> Self {

@@ -70,6 +70,13 @@ impl Managers {
         Self(entries.into_iter().flatten().filter_map(read).collect())
     }
 
+    /// The owners that a client writes; none where it writes none, or what cannot be read.
+    pub(crate) fn given(object: &Value) -> Option<Self> {
+        let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+        let read = entries.iter().map(read).collect::<Option<Vec<_>>>()?;
+        (!read.is_empty()).then_some(Self(read))
+    }
+
     pub(crate) fn to_value(&self) -> Value {
         self.0.iter().map(write).collect()
     }
@@ -116,20 +123,30 @@ impl Managers {
     }
 
     /// Sets what a manager owns, and drops from all what the object no longer has.
-    pub(crate) fn settle(&mut self, identity: &Identity<'_>, fields: FieldSet, object: &Value) {
+    /// COMPAT: an apply that changes nothing in the object leaves no time.
+    pub(crate) fn settle(
+        &mut self,
+        identity: &Identity<'_>,
+        fields: FieldSet,
+        object: &Value,
+        touched: bool,
+    ) {
+        let time = if touched { Draft::time(identity.now) } else { String::new() };
         let trail = Trail::root(identity.kind.schema());
         match self.0.iter_mut().find(|manager| manager.is(identity)) {
             Some(manager) if manager.fields == fields => {}
             Some(manager) => {
                 manager.fields = fields;
-                manager.time = Draft::time(identity.now);
+                if touched {
+                    manager.time = time;
+                }
             }
             None => self.0.push(Manager {
                 name: identity.name.to_owned(),
                 operation: identity.operation,
                 part: identity.part,
                 api_version: identity.kind.api_version(),
-                time: Draft::time(identity.now),
+                time,
                 fields,
             }),
         }
@@ -168,7 +185,7 @@ impl Managers {
         let changed = ownable(FieldSet::changed(old, new, trail));
         let own = self.owned_by(identity).union(&changed);
         self.take_over(identity, &changed);
-        self.settle(identity, own, new);
+        self.settle(identity, own, new, true);
     }
 }
 
@@ -236,10 +253,12 @@ fn write(manager: &Manager) -> Value {
         "manager": manager.name,
         "operation": operation,
         "apiVersion": manager.api_version,
-        "time": manager.time,
         "fieldsType": "FieldsV1",
         "fieldsV1": manager.fields.to_value(),
     });
+    if !manager.time.is_empty() {
+        entry["time"] = json!(manager.time);
+    }
     if manager.part != Part::Whole {
         entry["subresource"] = json!(manager.part.word());
     }

@@ -1,12 +1,16 @@
 //! The OpenAPI documents: what kinds look like, for `kubectl explain` and for clients that check before they send.
 
-use http::{HeaderMap, header};
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Response, header};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::kinds::{KindId, Kinds, definition_name, definitions, gvk_of};
+use crate::negotiate::{Encoding, MediaType};
 use crate::refusal::Refusal;
+use crate::respond::respond_json;
 
+mod gnostic;
 mod paths;
 
 /// The prefix of definitions in documents of version 3, and in that of version 2.
@@ -14,24 +18,36 @@ const V3: &str = "#/components/schemas/";
 const V2: &str = "#/definitions/";
 
 /// The answer to a path below `/openapi`, if it is one.
-pub(crate) fn answer(path: &str, kinds: &Kinds, headers: &HeaderMap) -> Option<Result<Value, Refusal>> {
+pub(crate) fn answer(
+    path: &str,
+    kinds: &Kinds,
+    headers: &HeaderMap,
+) -> Option<Result<Response<Body>, Refusal>> {
     let segments: Vec<_> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let accepted = MediaType::accepted(headers);
     let found = match segments.as_slice() {
-        ["openapi", "v2"] => version_two(kinds),
+        ["openapi", "v2"] => {
+            if accepted
+                .first()
+                .is_some_and(|first| [gnostic::ASKED, gnostic::MEDIA_TYPE].contains(&first.kind()))
+            {
+                return Some(Ok(in_protobuf(kinds)));
+            }
+            version_two(kinds)
+        }
         ["openapi", "v3"] => index(kinds),
         ["openapi", "v3", "api", version] => document(kinds, "", version)?,
         ["openapi", "v3", "apis", group, version] => document(kinds, group, version)?,
         _ => return None,
     };
-    Some(if takes_json(headers) { Ok(found) } else { Err(Refusal::NotAcceptable) })
+    let takes_json = accepted.iter().any(|known| known.encoding() == Some(Encoding::Json));
+    Some(if takes_json { Ok(respond_json(200, &found)) } else { Err(Refusal::NotAcceptable) })
 }
 
-/// COMPAT: clients that ask for protobuf alone are refused, as everywhere here.
-fn takes_json(headers: &HeaderMap) -> bool {
-    let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    let is_json =
-        |kind: &str| matches!(kind.split(';').next(), Some("application/json" | "*/*" | "application/*"));
-    accepted.trim().is_empty() || accepted.split(',').map(str::trim).any(is_json)
+fn in_protobuf(kinds: &Kinds) -> Response<Body> {
+    let mut response = Response::new(Body::from(gnostic::document(&version_two(kinds))));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(gnostic::MEDIA_TYPE));
+    response
 }
 
 /// The groups and versions that are served, each with its place among paths.

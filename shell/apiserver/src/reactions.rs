@@ -8,10 +8,12 @@ use crate::identity::{TokenKey, legacy_claims};
 use crate::kinds::KindId;
 use crate::metadata;
 use crate::patch::Patch;
+use crate::policy;
 use crate::rbac;
 use crate::store::{Change, Effect, Place, Preconditions, Store, Writer};
 
 const TOKEN_TYPE: &str = "kubernetes.io/service-account-token";
+const POLICIES: &str = "validatingadmissionpolicies.admissionregistration.k8s.io";
 const ACCOUNT: &str = "kubernetes.io/service-account.name";
 const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 
@@ -33,6 +35,9 @@ pub(crate) fn react(store: &mut Store, version: u64, means: Means<'_>) {
     }
     if changed(store, "secrets") {
         fill_secrets(store, version, means);
+    }
+    if changed(store, POLICIES) {
+        tell_policies_read(store, version);
     }
     if changed(store, "clusterroles.rbac.authorization.k8s.io") {
         gather_roles(store);
@@ -111,6 +116,18 @@ fn drop_tokens_of_the_gone(store: &mut Store, version: u64) {
                 let _gone =
                     store.delete(&place, &Preconditions::default(), &writer("kube-controller-manager"));
             }
+        }
+    }
+}
+
+fn tell_policies_read(store: &mut Store, version: u64) {
+    let Some(kind) = KindId::named(POLICIES) else { return };
+    for policy in happened(store, POLICIES, version, |change| change != Change::Deleted) {
+        if policy["status"]["observedGeneration"] != policy["metadata"]["generation"] {
+            let place = Place::new(kind, "", metadata::text(&policy, "name")).status();
+            let patch = Patch::Merge(policy::status_of(&policy));
+            // A refusal says that the policy went away meanwhile.
+            let _gone = store.patch(&place, &patch, &writer("kube-controller-manager"));
         }
     }
 }

@@ -65,6 +65,9 @@ pub enum Refusal {
     /// The user may not do this, as the rules of access say.
     #[error("{0}")]
     Denied(Box<Denied>),
+    /// An admission policy does not want it.
+    #[error("{}", .0.denied)]
+    PolicyDenied(Box<PolicyDenied>),
     /// The user may not ask for a path that names no object.
     #[error("forbidden: User {user:?} cannot {verb} path {path:?}")]
     DeniedPath {
@@ -130,11 +133,11 @@ pub enum Refusal {
     /// An applied configuration has fields that its kind does not have, or of other types.
     #[error("{0}")]
     Untyped(String),
-    /// The body's content type is not understood.
-    #[error("{0}")]
-    UnsupportedMediaType(String),
+    /// The body's content type is none of these.
+    #[error("the body of the request was in an unknown format - accepted media types include: {}", .0.join(", "))]
+    UnsupportedMediaType(&'static [&'static str]),
     /// None of the accepted content types can be sent.
-    #[error("only application/json is served")]
+    #[error("only the following media types are accepted: application/json, application/yaml")]
     NotAcceptable,
     /// The body is too large.
     #[error("the request body may have at most {0} bytes")]
@@ -145,6 +148,26 @@ pub enum Refusal {
     /// The disk failed under the write.
     #[error("Internal error occurred: the object could not be stored; the server's log tells why")]
     NotStored,
+}
+
+/// What an admission policy does not want.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyDenied {
+    /// The object, and why.
+    pub denied: Denied,
+    /// The reason that the policy gives.
+    pub reason: &'static str,
+}
+
+impl PolicyDenied {
+    fn code(&self) -> u16 {
+        match self.reason {
+            "Unauthorized" => 401,
+            "Forbidden" => 403,
+            "RequestEntityTooLarge" => 413,
+            _ => 422,
+        }
+    }
 }
 
 /// What somebody may not do.
@@ -261,6 +284,7 @@ impl Refusal {
             | Self::Denied(_)
             | Self::DeniedPath { .. }
             | Self::NamespaceTerminating(..) => 403,
+            Self::PolicyDenied(denied) => denied.code(),
             Self::TooManyRequests => 429,
             Self::Expired { .. } | Self::ContinueExpired => 410,
             Self::TooLargeVersion { .. } => 504,
@@ -288,6 +312,7 @@ impl Refusal {
             | Self::Denied(_)
             | Self::DeniedPath { .. }
             | Self::NamespaceTerminating(..) => "Forbidden",
+            Self::PolicyDenied(denied) => denied.reason,
             Self::TooManyRequests => "TooManyRequests",
             Self::Expired { .. } | Self::ContinueExpired => "Expired",
             Self::TooLargeVersion { .. } => "Timeout",
@@ -302,9 +327,18 @@ impl Refusal {
         }
     }
 
+    /// What a policy that denied something says of it.
+    fn policy_details(policy: &PolicyDenied) -> Value {
+        let denied = &policy.denied;
+        let mut details = named_details(&denied.name, &denied.group, &denied.resource);
+        details["causes"] = json!([{"message": denied.why}]);
+        details
+    }
+
     fn details(&self) -> Option<Value> {
         let ending;
         let (subject, causes): (_, &[Cause]) = match self {
+            Self::PolicyDenied(policy) => return Some(Self::policy_details(policy)),
             Self::ListOptions { field, message } => {
                 let cause = json!({"reason": "FieldValueForbidden",
                     "message": format!("Forbidden: {message}"), "field": field});

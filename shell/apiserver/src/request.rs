@@ -10,6 +10,7 @@ use crate::access::{Action, Verb};
 use crate::apply::Force;
 use crate::kinds::{KindId, Kinds};
 use crate::patch::{Part, Patch};
+use crate::protobuf;
 use crate::refusal::{Refusal, Subject};
 use crate::store::{Effect, Place};
 
@@ -26,17 +27,6 @@ pub(crate) struct Target {
 /// The parameters of a request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Query(BTreeMap<String, String>);
-
-/// In which form objects are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// As they are.
-    Plain,
-    /// As rows of `meta.k8s.io/v1 Table`.
-    Table,
-    /// As `PartialObjectMetadata`.
-    Metadata,
-}
 
 /// The body of a PATCH.
 #[derive(Debug, Clone)]
@@ -90,7 +80,8 @@ impl Target {
             ("PUT", true) => Ok(Verb::Update),
             ("PATCH", true) => Ok(Verb::Patch),
             ("DELETE", true) if self.part == Part::Whole => Ok(Verb::Delete),
-            ("DELETE", false) if writable => Ok(Verb::DeleteCollection),
+            // COMPAT: Namespaces are deleted one by one.
+            ("DELETE", false) if writable && self.kind != KindId::namespaces() => Ok(Verb::DeleteCollection),
             _ => Err(Refusal::MethodNotAllowed),
         }
     }
@@ -167,45 +158,44 @@ impl Query {
     }
 }
 
-impl Form {
-    /// The first accepted form that can be sent.
-    pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let accepted =
-            headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        if accepted.trim().is_empty() {
-            return Ok(Self::Plain);
-        }
-        accepted.split(',').find_map(Self::of_media_type).ok_or(Refusal::NotAcceptable)
-    }
-
-    fn of_media_type(media_type: &str) -> Option<Self> {
-        let mut parts = media_type.split(';').map(str::trim);
-        if !matches!(parts.next()?, "application/json" | "application/*" | "*/*") {
-            return None;
-        }
-        match parts.find_map(|parameter| parameter.strip_prefix("as=")) {
-            None => Some(Self::Plain),
-            Some("Table") => Some(Self::Table),
-            Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Some(Self::Metadata),
-            Some(_) => None,
-        }
-    }
-}
-
 fn content_type(headers: &HeaderMap) -> &str {
     let text = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     text.split(';').next().unwrap_or_default().trim()
 }
 
-/// The object in a body of JSON or YAML.
-pub(crate) fn object(headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
-    match content_type(headers) {
-        "" | "application/json" => json(body),
-        "application/yaml" => yaml(body),
-        other => {
-            let message = format!("a body of type {other:?} is not understood; send application/json");
-            Err(Refusal::UnsupportedMediaType(message))
+/// Which bodies can be read beside JSON and YAML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bodies {
+    /// Protobuf too.
+    WithProtobuf,
+    /// COMPAT: custom resources have no form in protobuf.
+    Custom,
+}
+
+impl Bodies {
+    pub(crate) fn of(kind: KindId) -> Self {
+        if kind.is_custom() || !protobuf::knows(&kind.api_version(), kind.name) {
+            Self::Custom
+        } else {
+            Self::WithProtobuf
         }
+    }
+}
+
+/// The object in a body.
+pub(crate) fn object(headers: &HeaderMap, body: &[u8], bodies: Bodies) -> Result<Value, Refusal> {
+    match (content_type(headers), bodies) {
+        ("" | "application/json", _) => json(body),
+        ("application/yaml", _) => yaml(body),
+        (protobuf::MEDIA_TYPE, Bodies::WithProtobuf) => protobuf::object(body).ok_or_else(|| {
+            Refusal::BadRequest("cannot read the body as an object in Kubernetes' protobuf".to_owned())
+        }),
+        (_, Bodies::WithProtobuf) => Err(Refusal::UnsupportedMediaType(&[
+            "application/json",
+            "application/yaml",
+            protobuf::MEDIA_TYPE,
+        ])),
+        (_, Bodies::Custom) => Err(Refusal::UnsupportedMediaType(&["application/json", "application/yaml"])),
     }
 }
 
@@ -219,6 +209,15 @@ fn yaml(body: &[u8]) -> Result<Value, Refusal> {
     serde_saphyr::from_slice(body).map_err(wrong)
 }
 
+const PATCHES: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
+const CUSTOM_PATCHES: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
+
 /// The change in the body of a PATCH.
 pub(crate) fn change(
     target: &Target,
@@ -228,7 +227,9 @@ pub(crate) fn change(
 ) -> Result<Change, Refusal> {
     match content_type(headers) {
         "application/merge-patch+json" => Ok(Change::Patch(Patch::Merge(json(body)?))),
-        "application/strategic-merge-patch+json" => Ok(Change::Patch(Patch::Strategic(json(body)?))),
+        "application/strategic-merge-patch+json" if !target.kind.is_custom() => {
+            Ok(Change::Patch(Patch::Strategic(json(body)?)))
+        }
         "application/json-patch+json" => Ok(Change::Patch(Patch::Json(json(body)?))),
         "application/apply-patch+yaml" => {
             if query.text("fieldManager").is_empty() {
@@ -240,7 +241,8 @@ pub(crate) fn change(
             // Nearly every client sends JSON under this type, which is read much faster.
             Ok(Change::Apply(json(body).or_else(|_| yaml(body))?, force))
         }
-        other => Err(Refusal::UnsupportedMediaType(format!("a patch of type {other:?} is not understood"))),
+        _ if target.kind.is_custom() => Err(Refusal::UnsupportedMediaType(&CUSTOM_PATCHES)),
+        _ => Err(Refusal::UnsupportedMediaType(&PATCHES)),
     }
 }
 
@@ -294,21 +296,5 @@ mod tests {
         assert_eq!(name("/x?fieldSelector=metadata.name%3D%3Dp"), "p");
         assert_eq!(name("/x?fieldSelector=metadata.name!%3Dp"), "");
         assert_eq!(name("/x"), "");
-    }
-
-    #[test]
-    fn the_first_form_that_can_be_sent_is_chosen() {
-        let form = |accept: &str| {
-            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
-            Form::negotiate(&headers).ok()
-        };
-        assert_eq!(form("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), Some(Form::Table));
-        assert_eq!(form("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Plain));
-        assert_eq!(
-            form("application/json;as=APIGroupDiscoveryList;v=v2;g=x,application/json"),
-            Some(Form::Plain)
-        );
-        assert_eq!(form("application/vnd.kubernetes.protobuf"), None);
-        assert_eq!(Form::negotiate(&HeaderMap::new()), Ok(Form::Plain));
     }
 }

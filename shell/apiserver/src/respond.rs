@@ -11,17 +11,20 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::access::{Admission, Authoriser, Grant, Review, User, Verb};
+use crate::access::{Admission, Authoriser, Grant, Review, Verb};
 use crate::apply::Force;
 use crate::audit::Entry;
-use crate::backup::Backup;
-use crate::discovery;
+use crate::beside;
+use crate::encode;
+use crate::headers::{self, Share};
+use crate::health;
 use crate::identity::{self, Peer, authenticate, impersonate};
-use crate::openapi;
+use crate::negotiate::{self, Endpoint, Form, Transfer};
 use crate::pages::{self, Page, Wanted};
 use crate::patch::{Part, Patch};
+use crate::policy::Told;
 use crate::refusal::{Refusal, Stale};
-use crate::request::{self, Change, Form, Query, Target};
+use crate::request::{self, Bodies, Change, Query, Target};
 use crate::reviews;
 use crate::scale::{Rescale, scale_of};
 use crate::selector::Selector;
@@ -46,6 +49,17 @@ struct Call {
     form: Form,
     headers: HeaderMap,
     body: Bytes,
+    told: Arc<Told>,
+}
+
+/// What is known of a request beside its answer.
+#[derive(Debug, Default)]
+struct Noted {
+    /// What the audit log is told, where there is one.
+    entry: Option<Entry>,
+    share: Option<Share>,
+    /// What admission policies said.
+    told: Arc<Told>,
 }
 
 pub(crate) async fn respond(
@@ -61,17 +75,22 @@ pub(crate) async fn respond(
         return Err(Unreachable);
     }
     let (parts, body) = request.into_parts();
-    let mut entry = shared.audit().map(|_| audited(&parts, &peer));
-    let answered = answer(Arc::clone(&shared), (&parts, body), &peer, &mut entry).await;
-    // INVARIANT: nobody is told what a crash could take back, be it done, read or the cause of a refusal.
-    let answered = shared.settled().await.and(answered);
-    let mut response = answered.unwrap_or_else(|refusal| refused(&refusal));
+    let id = headers::audit_id(&parts.headers);
+    let mut noted = Noted { entry: shared.audit().map(|_| audited(&parts, &peer)), ..Noted::default() };
+    let answered = answer(Arc::clone(&shared), (&parts, body), &peer, &mut noted).await;
+    let answered = if health::Asked::of(parts.uri.path()).is_some() {
+        answered
+    } else {
+        // INVARIANT: nobody is told what a crash could take back, be it done, read or the cause of a refusal.
+        shared.settled().await.and(answered)
+    };
+    let remarks = noted.told.take();
+    let response = warned(answered.unwrap_or_else(|refusal| refused(&refusal)), &remarks.warnings);
+    let mut response = encode::finish(response, Transfer::of(&parts)).await;
+    headers::complete(response.headers_mut(), &id, noted.share);
     shared.count(response.status().as_u16());
-    if let (Some(audit), Some(entry)) = (shared.audit(), entry) {
-        let id = crate::server::draw_uid();
-        if let Ok(id) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert("audit-id", id);
-        }
+    if let (Some(audit), Some(mut entry)) = (shared.audit(), noted.entry) {
+        entry.annotations = remarks.annotations;
         audit.tell(&id, entry, response.status().as_u16());
     }
     Ok(response)
@@ -89,6 +108,7 @@ fn audited(parts: &Parts, peer: &Peer) -> Entry {
         agent: agent.unwrap_or_default().to_owned(),
         object: None,
         decision: None,
+        annotations: Vec::new(),
     }
 }
 
@@ -96,19 +116,24 @@ async fn answer(
     shared: Arc<Shared>,
     (parts, body): (&Parts, Body),
     peer: &Peer,
-    entry: &mut Option<Entry>,
+    noted: &mut Noted,
 ) -> Result<Response<Body>, Refusal> {
     let path = parts.uri.path();
     let authenticated = authenticate(&shared, &parts.headers, peer)?;
     let authoriser = shared.authoriser();
     let _running = shared.begin(&authenticated.user)?;
+    noted.share = Some(Share::of(&authenticated.user));
     let caller = impersonate(&shared, &authoriser, &parts.headers, authenticated)?;
     let (user, grant) = (Arc::clone(&caller.grant.user), caller.grant);
-    if let Some(entry) = entry {
+    if let Some(entry) = &mut noted.entry {
         entry.user = identity::to_value(caller.original.as_ref().unwrap_or(&user));
         entry.acts_as = caller.original.as_ref().map(|_| identity::to_value(&user));
     }
-    if let Some(told) = told_by_path(&shared, (&authoriser, &user), parts)? {
+    if let Some(asked) = health::Asked::of(path) {
+        authoriser.authorise_path(&user, &parts.method.as_str().to_lowercase(), path)?;
+        return asked.answer(&shared, &parts.uri).await.ok_or(Refusal::UnknownResource);
+    }
+    if let Some(told) = beside::answer(&shared, (&authoriser, &user), parts)? {
         return Ok(told);
     }
     if let Some(asked) = reviews::Asked::of(path) {
@@ -127,57 +152,22 @@ async fn answer(
     let query = Query::parse(&parts.uri)?;
     let verb = target.verb(&parts.method, &query)?;
     let action = target.action(verb, &query);
-    if let Some(entry) = entry {
+    if let Some(entry) = &mut noted.entry {
         verb.word().clone_into(&mut entry.verb);
         entry.object = Some(object_reference(&target));
         entry.decision = Some(authoriser.allows(&user, &action).unwrap_or_default().to_owned());
     }
     authoriser.authorise(&user, &action)?;
-    let form = Form::negotiate(&parts.headers)?;
+    let endpoint = if verb == Verb::Watch { Endpoint::Events } else { Endpoint::Objects };
+    let form = negotiate::form(&parts.headers, endpoint)?;
     let body = read(body).await?;
     let writes = !matches!(verb, Verb::Get | Verb::List | Verb::Watch);
     if writes && shared.faults().conflicts_write() {
         return Err(Refusal::Conflict(target.place().subject(), Stale::Modified));
     }
     let headers = parts.headers.clone();
-    Call { shared, grant, authoriser, target, verb, query, form, headers, body }.answer()
-}
-
-/// The answer to a path that names neither an object nor a group of them.
-fn told_by_path(
-    shared: &Shared,
-    (authoriser, user): (&Authoriser, &User),
-    parts: &Parts,
-) -> Result<Option<Response<Body>>, Refusal> {
-    let path = parts.uri.path();
-    let authorise = || authoriser.authorise_path(user, &parts.method.as_str().to_lowercase(), path);
-    if ["/healthz", "/livez", "/readyz"].iter().any(|known| path.strip_prefix(known).is_some_and(below)) {
-        authorise()?;
-        return Ok(Some(plain("ok")));
-    }
-    let found = || discovery::answer(path, shared.read().kinds());
-    if path == "/version" {
-        authorise()?;
-        return Ok(found().map(|version| respond_json(200, &version)));
-    }
-    if shared.faults().refuses_request() {
-        return Err(Refusal::Unavailable);
-    }
-    if path == "/backup" && shared.backup_files().is_some() {
-        authorise()?;
-        return Ok(Some(backup(shared)));
-    }
-    if parts.method != http::Method::GET {
-        return Ok(None);
-    }
-    if let Some(found) = found() {
-        authorise()?;
-        return Ok(Some(respond_json(200, &found)));
-    }
-    let document = openapi::answer(path, shared.read().kinds(), &parts.headers);
-    let Some(document) = document else { return Ok(None) };
-    authorise()?;
-    Ok(Some(respond_json(200, &document?)))
+    let told = Arc::clone(&noted.told);
+    Call { shared, grant, authoriser, target, verb, query, form, headers, body, told }.answer()
 }
 
 async fn read(body: Body) -> Result<Bytes, Refusal> {
@@ -200,20 +190,6 @@ fn object_reference(target: &Target) -> Value {
         }
     }
     reference
-}
-
-fn backup(shared: &Shared) -> Response<Body> {
-    let backup = Backup {
-        files: shared.backup_files().cloned().unwrap_or_default(),
-        contents: shared.read().contents(),
-    };
-    let mut response = Response::new(Body::from(backup.to_text()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
-    response
-}
-
-fn below(rest: &str) -> bool {
-    rest.is_empty() || rest.starts_with('/')
 }
 
 impl Call {
@@ -256,10 +232,34 @@ impl Call {
             admission: Admission::Reviewed(Review {
                 user: Arc::clone(&self.grant.user),
                 authoriser: self.authoriser.clone(),
+                policies: self.shared.policies(),
+                options: self.options(),
+                told: Arc::clone(&self.told),
             }),
             now: Timestamp::now(),
             effect: self.query.effect()?,
         })
+    }
+
+    /// The options of a write, as admission policies see them.
+    fn options(&self) -> Value {
+        let kind = match self.verb {
+            Verb::Create => "CreateOptions",
+            Verb::Patch => "PatchOptions",
+            Verb::Delete | Verb::DeleteCollection => "DeleteOptions",
+            Verb::Update | Verb::Get | Verb::List | Verb::Watch => "UpdateOptions",
+        };
+        let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        for field in ["fieldManager", "fieldValidation", "propagationPolicy"] {
+            let text = self.query.text(field);
+            if !text.is_empty() {
+                options[field] = json!(text);
+            }
+        }
+        if !self.query.text("dryRun").is_empty() {
+            options["dryRun"] = json!(["All"]);
+        }
+        options
     }
 
     fn one(&self, code: u16, object: &Arc<Object>) -> Response<Body> {
@@ -379,8 +379,13 @@ impl Call {
         }
     }
 
+    /// The object in the body.
+    fn object(&self) -> Result<Value, Refusal> {
+        request::object(&self.headers, &self.body, Bodies::of(self.target.kind))
+    }
+
     fn create(&self) -> Result<Response<Body>, Refusal> {
-        let value = request::object(&self.headers, &self.body)?;
+        let value = self.object()?;
         let warnings = self.judged(&value)?;
         let (writer, place) = (self.writer()?, self.target.place());
         let object = self.shared.write(|store| store.create(place.kind, &place.namespace, value, &writer))?;
@@ -388,7 +393,7 @@ impl Call {
     }
 
     fn update(&self) -> Result<Response<Body>, Refusal> {
-        let value = request::object(&self.headers, &self.body)?;
+        let value = self.object()?;
         let warnings = self.judged(&value)?;
         let (writer, place) = (self.writer()?, self.target.place());
         let object = self.shared.write(|store| match place.part {
@@ -417,8 +422,11 @@ impl Call {
                 Ok(warned(self.one(200, &object), &warnings))
             }
             Change::Apply(..) if self.target.part == Part::Scale => {
-                let message = "a scale is patched, not applied; send application/merge-patch+json";
-                Err(Refusal::UnsupportedMediaType(message.to_owned()))
+                // A scale is patched, not applied.
+                Err(Refusal::UnsupportedMediaType(&[
+                    "application/json-patch+json",
+                    "application/merge-patch+json",
+                ]))
             }
             Change::Apply(value, force) => {
                 strict::typed(&self.target.place(), &value)?;
@@ -486,8 +494,11 @@ impl Call {
 
     /// The options of a deletion, from the body and the query.
     fn deletion(&self) -> Result<(Preconditions, Writer), Refusal> {
-        let options =
-            if self.body.is_empty() { json!({}) } else { request::object(&self.headers, &self.body)? };
+        let options = if self.body.is_empty() {
+            json!({})
+        } else {
+            request::object(&self.headers, &self.body, Bodies::WithProtobuf)?
+        };
         let text = |pointer: &str| options.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         let preconditions = Preconditions {
             uid: text("/preconditions/uid"),
@@ -497,6 +508,10 @@ impl Call {
         let mut writer = self.writer()?;
         if text("/dryRun/0").is_some() {
             writer.effect = Effect::DryRun;
+        }
+        if let Admission::Reviewed(review) = &mut writer.admission {
+            let fields = options.as_object().into_iter().flatten();
+            fields.for_each(|(field, value)| review.options[field] = value.clone());
         }
         Ok((preconditions, writer))
     }
@@ -550,7 +565,7 @@ fn refused(refusal: &Refusal) -> Response<Body> {
     response
 }
 
-fn respond_json(code: u16, value: &Value) -> Response<Body> {
+pub(crate) fn respond_json(code: u16, value: &Value) -> Response<Body> {
     respond_bytes(code, Bytes::from(value.to_string()))
 }
 

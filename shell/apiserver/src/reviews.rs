@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -13,11 +13,9 @@ use crate::kinds::KindId;
 use crate::metadata;
 use crate::rbac::PolicyRule;
 use crate::refusal::{Refusal, Subject};
-use crate::request;
+use crate::request::{self, Bodies};
 use crate::server::Shared;
 use crate::store::Place;
-
-mod protobuf;
 
 /// Group, resource, kind and whether it is namespaced.
 const KNOWN: &[(&str, &str, &str, bool)] = &[
@@ -53,6 +51,12 @@ pub(crate) struct Asker<'a> {
 /// The groups that have questions only.
 pub(crate) fn groups() -> impl Iterator<Item = &'static str> {
     ["authentication.k8s.io", "authorization.k8s.io"].into_iter()
+}
+
+/// Whether a resource is one that is asked, and not kept.
+pub(crate) fn is_question(group: &str, resource: &str) -> bool {
+    (group.is_empty() && resource == "serviceaccounts/token")
+        || KNOWN.iter().any(|(known, plural, ..)| *known == group && *plural == resource)
 }
 
 /// The resources of a group, as discovery tells them.
@@ -128,7 +132,7 @@ impl<'a> Asked<'a> {
             return Err(Refusal::MethodNotAllowed);
         }
         asker.authoriser.authorise(asker.user, &self.action())?;
-        let mut object = self.question(headers, body)?;
+        let mut object = request::object(headers, body, Bodies::WithProtobuf)?;
         if !object.is_object() {
             return Err(Refusal::BadRequest("the body must be a JSON object".to_owned()));
         }
@@ -160,15 +164,6 @@ impl<'a> Asked<'a> {
             object["metadata"]["creationTimestamp"] = Value::Null;
         }
         Ok(object)
-    }
-
-    fn question(&self, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
-        let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if media_type.is_some_and(|text| text.starts_with("application/vnd.kubernetes.protobuf")) {
-            let wrong = || Refusal::BadRequest(format!("the body is no {} in protobuf", self.kind));
-            return protobuf::question(self.kind, body).ok_or_else(wrong);
-        }
-        request::object(headers, body)
     }
 
     fn token(&self, asker: &Asker<'_>, object: &mut Value) -> Result<Value, Refusal> {

@@ -11,7 +11,7 @@ mod complete;
 mod format;
 mod paths;
 mod quantity;
-mod rules;
+pub(crate) mod rules;
 mod structural;
 mod typed;
 mod validate;

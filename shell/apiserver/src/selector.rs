@@ -5,23 +5,18 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::kinds::KindId;
-use crate::metadata::is_label_value;
 use crate::refusal::Refusal;
 use crate::store::{Object, kept_field};
+
+mod requirement;
+
+use requirement::Requirement;
 
 /// What a list or watch is narrowed to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selector {
-    labels: Vec<LabelTerm>,
+    labels: Vec<Requirement>,
     fields: Vec<FieldTerm>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum LabelTerm {
-    In(String, Vec<String>),
-    NotIn(String, Vec<String>),
-    Exists(String),
-    Absent(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +29,7 @@ struct FieldTerm {
 impl Selector {
     /// Reads `labelSelector` and `fieldSelector`, either of which may be empty.
     pub fn parse(kind: KindId, labels: &str, fields: &str) -> Result<Self, Refusal> {
-        let labels = split_outside_brackets(labels).map(label_term).collect::<Result<_, _>>()?;
+        let labels = requirement::parse(labels).map_err(Refusal::BadRequest)?;
         let fields = fields
             .split(',')
             .map(str::trim)
@@ -105,72 +100,19 @@ fn expression_holds(expression: &Value, labels: &BTreeMap<String, String>) -> bo
     let values = expression["values"].as_array().into_iter().flatten();
     let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
     let term = match expression["operator"].as_str() {
-        Some("In") => LabelTerm::In(key, values),
-        Some("NotIn") => LabelTerm::NotIn(key, values),
-        Some("Exists") => LabelTerm::Exists(key),
-        Some("DoesNotExist") => LabelTerm::Absent(key),
+        Some("In") => Requirement::In(key, values),
+        Some("NotIn") => Requirement::NotIn(key, values),
+        Some("Exists") => Requirement::Exists(key),
+        Some("DoesNotExist") => Requirement::Absent(key),
         _ => return false,
     };
     term.matches(labels)
-}
-
-impl LabelTerm {
-    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        match self {
-            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
-            // COMPAT: an absent label satisfies `!=` and `notin`.
-            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
-            Self::Exists(key) => labels.contains_key(key),
-            Self::Absent(key) => !labels.contains_key(key),
-        }
-    }
 }
 
 /// The fields under the names that they have in kept objects.
 fn translated(kind: KindId, fields: Vec<FieldTerm>) -> Vec<FieldTerm> {
     let named = |term: FieldTerm| FieldTerm { field: kept_field(kind, &term.field), ..term };
     fields.into_iter().map(named).collect()
-}
-
-fn split_outside_brackets(text: &str) -> impl Iterator<Item = &str> {
-    let mut depth = 0_i32;
-    text.split(move |c: char| {
-        depth += i32::from(c == '(') - i32::from(c == ')');
-        c == ',' && depth == 0
-    })
-    .map(str::trim)
-    .filter(|term| !term.is_empty())
-}
-
-fn label_term(term: &str) -> Result<LabelTerm, Refusal> {
-    let wrong = || Refusal::BadRequest(format!("unable to parse requirement {term:?} of the labelSelector"));
-    let key = |text: &str| {
-        let text = text.trim();
-        let legal = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-        if !text.is_empty() && text.chars().all(legal) { Ok(text.to_owned()) } else { Err(wrong()) }
-    };
-    let value = |text: &str| {
-        let text = text.trim();
-        if is_label_value(text) { Ok(text.to_owned()) } else { Err(wrong()) }
-    };
-    if let Some((name, values)) = term.split_once("!=") {
-        return Ok(LabelTerm::NotIn(key(name)?, vec![value(values)?]));
-    }
-    if let Some((name, wanted)) = term.split_once("==").or_else(|| term.split_once('=')) {
-        return Ok(LabelTerm::In(key(name)?, vec![value(wanted)?]));
-    }
-    if let Some(name) = term.strip_prefix('!') {
-        return Ok(LabelTerm::Absent(key(name)?));
-    }
-    let Some((head, rest)) = term.split_once('(') else { return Ok(LabelTerm::Exists(key(term)?)) };
-    let values = rest.trim_end().strip_suffix(')').ok_or_else(wrong)?;
-    let values = values.split(',').map(|value| value.trim().to_owned()).collect();
-    let (name, operator) = head.trim().rsplit_once(char::is_whitespace).ok_or_else(wrong)?;
-    match operator {
-        "in" => Ok(LabelTerm::In(key(name)?, values)),
-        "notin" => Ok(LabelTerm::NotIn(key(name)?, values)),
-        _ => Err(wrong()),
-    }
 }
 
 fn field_term(kind: KindId, term: &str) -> Result<FieldTerm, Refusal> {
@@ -185,10 +127,15 @@ fn field_term(kind: KindId, term: &str) -> Result<FieldTerm, Refusal> {
         || (field == "metadata.namespace" && kind.is_namespaced())
         || kind.fields.contains(&field);
     if known {
-        Ok(FieldTerm { field: field.to_owned(), value: value.to_owned(), equal })
-    } else {
-        Err(Refusal::BadRequest(format!("{field:?} is not a known field selector of {}", kind.resource())))
+        return Ok(FieldTerm { field: field.to_owned(), value: value.to_owned(), equal });
     }
+    // COMPAT: kinds with fields of their own say less.
+    let message = if kind.is_custom() || !kind.fields.is_empty() {
+        format!("field label not supported: {field}")
+    } else {
+        format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+    };
+    Err(Refusal::BadRequest(message))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::faults::Faults;
 use crate::identity::{ClientAuthority, TokenKey};
 use crate::kinds::{KindId, ResourceKey};
 use crate::patch::Patch;
+use crate::policy::Policies;
 use crate::rbac::{self, Rbac};
 use crate::reactions::{Means, react};
 use crate::refusal::Refusal;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     fairness: Fairness,
     /// Who may do what, as of the version of the latest change of that.
     authoriser: RwLock<Option<(u64, Authoriser)>>,
+    /// The admission policies, as of the version of the latest change of them.
+    policies: RwLock<Option<(u64, Arc<Policies>)>>,
     settings: Settings,
     /// How many requests were answered, by the first digit of the code.
     answers: [AtomicU64; 6],
@@ -218,6 +221,19 @@ impl Shared {
         }
         let fresh = Authoriser::new(Arc::new(Rbac::of(&store)));
         *self.authoriser.write().unwrap_or_else(PoisonError::into_inner) = Some((latest, fresh.clone()));
+        fresh
+    }
+
+    /// The admission policies of now.
+    pub(crate) fn policies(&self) -> Arc<Policies> {
+        let store = self.read();
+        let latest = Policies::latest(&store);
+        let known = self.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, policies)) = known.filter(|(version, _)| *version == latest) {
+            return policies;
+        }
+        let fresh = Arc::new(Policies::of(&store));
+        *self.policies.write().unwrap_or_else(PoisonError::into_inner) = Some((latest, Arc::clone(&fresh)));
         fresh
     }
 

@@ -8,11 +8,6 @@ use crate::schema::Trail;
 
 /// Merges a patch into an object.
 pub(crate) fn merge(kind: KindId, object: &mut Value, patch: &Value) -> Result<(), Refusal> {
-    if kind.is_custom() {
-        let message = "application/strategic-merge-patch+json is not supported for custom resources; \
-                       use application/merge-patch+json";
-        return Err(Refusal::UnsupportedMediaType(message.to_owned()));
-    }
     merge_value(object, patch, Trail::root(kind.schema()))
 }
 
@@ -207,11 +202,5 @@ mod tests {
         let ports: Vec<_> =
             service["spec"]["ports"].as_array().unwrap().iter().map(|port| &port["port"]).collect();
         assert_eq!(ports, [22, 80, 443], "what is new comes first");
-    }
-
-    #[test]
-    fn custom_resources_are_referred_to_merge_patch() {
-        let kind = crate::definitions::own("gateways");
-        assert_eq!(merge(kind, &mut json!({}), &json!({})).unwrap_err().code(), 415);
     }
 }

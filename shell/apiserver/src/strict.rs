@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::kinds::KindId;
 use crate::refusal::Refusal;
-use crate::schema::{Cause, unknown};
+use crate::schema::{Cause, Schema, Type, unknown};
 use crate::store::Place;
 
 /// What a client wants done about fields that nobody knows.
@@ -80,6 +80,22 @@ fn printed(value: &Value) -> String {
     }
 }
 
+/// A value as Go's source would write it.
+fn go_source(value: &Value) -> String {
+    let several = |items: Vec<String>| items.join(", ");
+    match value {
+        Value::Null => "interface {}(nil)".to_owned(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+        Value::Array(items) => {
+            format!("[]interface {{}}{{{}}}", several(items.iter().map(go_source).collect()))
+        }
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(name, value)| format!("{name:?}:{}", go_source(value)));
+            format!("map[string]interface {{}}{{{}}}", several(entries.collect()))
+        }
+    }
+}
+
 fn findings(kind: KindId, value: &Value, body: &[u8]) -> Vec<String> {
     let unknown = unknown(kind.schema(), value).0;
     // The directives of strategic merge patches are no fields.
@@ -89,11 +105,13 @@ fn findings(kind: KindId, value: &Value, body: &[u8]) -> Vec<String> {
     duplicates.chain(unknown).collect()
 }
 
-/// Refuses an applied configuration with fields that its kind does not have.
+/// Refuses an applied configuration with fields that its kind does not have, or of other types.
 pub(crate) fn typed(place: &Place, value: &Value) -> Result<(), Refusal> {
     let unknown = unknown(place.kind.schema(), value).0;
-    let errors: Vec<_> =
+    let mut errors: Vec<_> =
         unknown.into_iter().map(|field| format!(".{field}: field not declared in schema")).collect();
+    mistyped(place.kind.schema(), value, "", &mut errors);
+    errors.sort();
     let why = match errors.as_slice() {
         [] => return Ok(()),
         [only] => only.clone(),
@@ -105,6 +123,63 @@ pub(crate) fn typed(place: &Place, value: &Value) -> Result<(), Refusal> {
         "failed to create typed patch object ({}/{}; {version}, Kind={kind}): {why}",
         place.namespace, place.name
     )))
+}
+
+/// COMPAT: what is said of a value of another type depends on the type that it should have.
+fn mistyped(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<String>) {
+    let wrong = match schema.form {
+        _ if value.is_null() => None,
+        Type::Text if !value.is_string() => {
+            Some(format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_source(value)))
+        }
+        Type::Integer | Type::Number if !value.is_number() => {
+            Some(format!("expected numeric (int or float), got {}", go_type(value)))
+        }
+        Type::Boolean if !value.is_boolean() => {
+            Some(format!("expected boolean, got &{{{}}}", printed(value)))
+        }
+        Type::Array if !value.is_array() => Some(format!("expected list, got &{{{}}}", printed(value))),
+        Type::Object if !value.is_object() => Some(format!("expected map, got &{{{}}}", printed(value))),
+        Type::Any
+        | Type::IntOrString
+        | Type::Text
+        | Type::Integer
+        | Type::Number
+        | Type::Boolean
+        | Type::Array
+        | Type::Object => None,
+    };
+    if let Some(wrong) = wrong {
+        errors.push(format!("{path}: {wrong}"));
+        return;
+    }
+    match value {
+        Value::Object(entries) => {
+            for (name, value) in entries {
+                if let Some(below) = schema.field(name) {
+                    mistyped(below, value, &format!("{path}.{name}"), errors);
+                }
+            }
+        }
+        Value::Array(items) => {
+            let Some(item) = &schema.items else { return };
+            for (index, value) in items.iter().enumerate() {
+                mistyped(item, value, &format!("{path}[{index}]"), errors);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "<nil>",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
 }
 
 /// The fields that stand twice in a JSON text; none where it is no JSON.
@@ -201,5 +276,24 @@ mod tests {
         assert_eq!(FieldValidation::Warn.judge(kind, &value, body).unwrap().len(), 4);
         assert_eq!(FieldValidation::Ignore.judge(kind, &value, body).unwrap().len(), 0);
         assert_eq!(FieldValidation::named("Loud").unwrap_err().code(), 400);
+        let patch = serde_json::json!({"odd": {"a": ["1", 2]}});
+        let refused = FieldValidation::Strict.judge_patch(kind, &patch, b"{}").unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            r#" "" is invalid: patch: Invalid value: "map[odd:map[a:[1 2]]]": strict decoding error: unknown field "odd""#
+        );
+    }
+
+    #[test]
+    fn a_configuration_of_other_types_is_refused() {
+        let place = Place::new(crate::definitions::own("endpoints"), "n", "e");
+        let value =
+            serde_json::json!({"spec": {"cluster_id": 7, "subnets": "10.1.0.0/16", "nat_enabled": "x"}});
+        assert_eq!(
+            typed(&place, &value).unwrap_err().to_string(),
+            "failed to create typed patch object (n/e; submariner.io/v1, Kind=Endpoint): errors:\n  \
+             .spec.cluster_id: expected string, got &value.valueUnstructured{Value:7}\n  \
+             .spec.nat_enabled: expected boolean, got &{x}\n  .spec.subnets: expected list, got &{10.1.0.0/16}"
+        );
     }
 }

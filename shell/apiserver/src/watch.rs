@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::faults::Link;
 use crate::kinds::KindId;
+use crate::negotiate::Form;
 use crate::refusal::Refusal;
-use crate::request::Form;
 use crate::selector::Selector;
 use crate::server::Shared;
 use crate::store::{Change, Event, Object, Store, line};

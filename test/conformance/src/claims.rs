@@ -11,6 +11,7 @@ mod hub;
 mod lists;
 mod objects;
 mod patches;
+mod policies;
 mod watches;
 mod wire;
 
@@ -45,6 +46,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "Patches", claims: patches::CLAIMS },
     Group { name: "Owners and namespaces", claims: garbage::CLAIMS },
     Group { name: "Access", claims: access::CLAIMS },
+    Group { name: "Admission policies", claims: policies::CLAIMS },
     Group { name: "Built-in kinds", claims: builtin::CLAIMS },
     Group { name: "Custom resources", claims: custom::CLAIMS },
     Group { name: "The client library", claims: clients::CLAIMS },

@@ -8,6 +8,7 @@ use subm_api::names::is_endpoint_object_name;
 use subm_types::ClusterId;
 
 use crate::access::{Authoriser, User};
+use crate::policy::{self, Attempt, Policies, Told};
 use crate::rbac::check_escalation;
 use crate::refusal::Refusal;
 use crate::store::{Object, Place, Store};
@@ -33,6 +34,11 @@ pub enum Admission {
 pub struct Review {
     pub(crate) user: Arc<User>,
     pub(crate) authoriser: Authoriser,
+    pub(crate) policies: Arc<Policies>,
+    /// The options of the request.
+    pub(crate) options: Value,
+    /// What policies say to it.
+    pub(crate) told: Arc<Told>,
 }
 
 impl PartialEq for Review {
@@ -55,7 +61,16 @@ impl Review {
         if let Some(new) = new {
             check_escalation(store, (&self.user, &self.authoriser), place, old, new)?;
         }
-        Ok(())
+        let attempt = Attempt {
+            store,
+            place,
+            old,
+            new,
+            user: &self.user,
+            authoriser: &self.authoriser,
+            options: &self.options,
+        };
+        policy::judge(&self.policies, &attempt, &self.told)
     }
 }
 

@@ -58,6 +58,16 @@ impl TokenKey {
         Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
     }
 
+    /// The public key, as a set of keys (RFC 7517).
+    pub(crate) fn public_keys(&self) -> Value {
+        // An uncompressed point: 4, then both coordinates.
+        let point = self.pair.public_key().as_ref();
+        let (x, y) = point.get(1..).unwrap_or_default().split_at(point.len().saturating_sub(1) / 2);
+        let coordinate = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        json!({"keys": [{"use": "sig", "kty": "EC", "kid": self.id, "crv": "P-256", "alg": "ES256",
+            "x": coordinate(x), "y": coordinate(y)}]})
+    }
+
     /// What a token tells, if this key signed it.
     pub(crate) fn verify(&self, token: &str) -> Option<Value> {
         let (signed, signature) = token.rsplit_once('.')?;

@@ -1,8 +1,14 @@
-//! The columns of `kubectl get` per kind.
+//! The columns of `kubectl get`: a table of its own per kind, as Kubernetes prints it.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::KindId;
 use crate::jsonpath::JsonPath;
+
+mod cluster;
+mod network;
+mod workload;
 
 /// How one cell is found in an object.
 #[derive(Debug, Clone, Copy)]
@@ -13,11 +19,13 @@ pub(crate) enum Cell {
     Age,
     /// Whatever the function makes of the object.
     With(fn(&Value) -> Value),
+    /// The same, of what depends on the time.
+    At(fn(&Value, Timestamp) -> Value),
     /// What a definition's column finds.
-    At(&'static JsonPath),
+    Defined(&'static JsonPath),
 }
 
-/// One column after `Name`.
+/// One column.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     pub(crate) name: &'static str,
@@ -33,23 +41,59 @@ pub(crate) struct Column {
 const PLAIN: Column =
     Column { name: "", cell: Cell::Age, priority: 0, form: "string", format: "", description: "" };
 
-pub(super) const fn path(name: &'static str, path: &'static str) -> Column {
+/// The first column of nearly every kind.
+pub(crate) const NAME: Column = Column {
+    name: "Name",
+    cell: Cell::Path("metadata.name"),
+    format: "name",
+    description: "The name, unique among the objects of its kind in its namespace.",
+    ..PLAIN
+};
+
+const AGE: Column = Column { name: "Age", description: "How long ago the object was created.", ..PLAIN };
+
+const fn path(name: &'static str, path: &'static str) -> Column {
     Column { name, cell: Cell::Path(path), ..PLAIN }
 }
 
-pub(super) const fn age() -> Column {
-    Column { name: "Age", ..PLAIN }
-}
-
-pub(super) const fn with(name: &'static str, cell: fn(&Value) -> Value) -> Column {
+const fn with(name: &'static str, cell: fn(&Value) -> Value) -> Column {
     Column { name, cell: Cell::With(cell), ..PLAIN }
 }
 
-pub(super) const fn wide(name: &'static str, cell: fn(&Value) -> Value) -> Column {
-    Column { name, cell: Cell::With(cell), priority: 1, ..PLAIN }
+const fn at(name: &'static str, cell: fn(&Value, Timestamp) -> Value) -> Column {
+    Column { name, cell: Cell::At(cell), ..PLAIN }
 }
 
-fn items<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+/// The same with whole numbers in its cells.
+const fn number(name: &'static str, cell: fn(&Value) -> Value) -> Column {
+    Column { form: "integer", ..with(name, cell) }
+}
+
+/// The same in wide output only.
+const fn wide(column: Column) -> Column {
+    Column { priority: 1, ..column }
+}
+
+/// COMPAT: what has no columns of its own.
+const OTHERS: &[Column] = &[
+    NAME,
+    Column { name: "Created At", cell: Cell::Path("metadata.creationTimestamp"), form: "date", ..PLAIN },
+];
+
+/// The columns of a built-in kind.
+pub(crate) fn of(kind: KindId) -> &'static [Column] {
+    let tables = [cluster::TABLES, network::TABLES, workload::TABLES];
+    let known = tables
+        .into_iter()
+        .flatten()
+        .find(|(group, plural, _)| (*group, *plural) == (kind.group, kind.plural));
+    known.map_or(OTHERS, |(.., columns)| columns)
+}
+
+/// Group, plural and columns of a kind.
+type Table = (&'static str, &'static str, &'static [Column]);
+
+fn items<'a>(object: &'a Value, pointer: &str) -> impl DoubleEndedIterator<Item = &'a Value> {
     object.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -57,125 +101,121 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+fn whole(object: &Value, pointer: &str) -> i64 {
+    object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+}
+
 fn joined(parts: impl Iterator<Item = String>, nothing: &str) -> Value {
     let text = parts.collect::<Vec<_>>().join(",");
     if text.is_empty() { json!(nothing) } else { json!(text) }
 }
 
-pub(super) fn node_status(node: &Value) -> Value {
-    let ready = items(node, "/status/conditions").find(|condition| text(condition, "/type") == "Ready");
-    let mut status = match ready.map(|condition| text(condition, "/status")) {
-        Some("True") => "Ready".to_owned(),
-        Some(_) => "NotReady".to_owned(),
-        None => "Unknown".to_owned(),
-    };
-    if node.pointer("/spec/unschedulable") == Some(&json!(true)) {
-        status.push_str(",SchedulingDisabled");
+/// COMPAT: of more than three the rest is counted.
+fn first_three(parts: impl Iterator<Item = String>) -> Value {
+    let all: Vec<_> = parts.collect();
+    match all.len() {
+        0 => json!("<unset>"),
+        1..=3 => json!(all.join(",")),
+        more => json!(format!("{} + {} more...", all[..3].join(","), more - 3)),
     }
-    json!(status)
 }
 
-pub(super) fn node_roles(node: &Value) -> Value {
-    let labels = node.pointer("/metadata/labels").and_then(Value::as_object);
-    let roles = labels
-        .into_iter()
-        .flatten()
-        .filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/").map(str::to_owned));
-    joined(roles, "<none>")
+/// Labels as `key=value`.
+fn labels(object: &Value, pointer: &str) -> Value {
+    let labels = object.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
+    joined(labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())), "<none>")
 }
 
-pub(super) fn node_internal_ip(node: &Value) -> Value {
-    let address = items(node, "/status/addresses").find(|address| text(address, "/type") == "InternalIP");
-    json!(address.map_or("<none>", |address| text(address, "/address")))
-}
-
-pub(super) fn service_external_ip(service: &Value) -> Value {
-    let balanced =
-        items(service, "/status/loadBalancer/ingress").map(|ingress| text(ingress, "/ip").to_owned());
-    let external = items(service, "/spec/externalIPs").filter_map(Value::as_str).map(str::to_owned);
-    joined(balanced.chain(external), "<none>")
-}
-
-pub(super) fn service_ports(service: &Value) -> Value {
-    let ports = items(service, "/spec/ports").map(|port| {
-        let number = port.get("port").and_then(Value::as_u64).unwrap_or_default();
-        let protocol = port.get("protocol").and_then(Value::as_str).unwrap_or("TCP");
-        match port.get("nodePort").and_then(Value::as_u64) {
-            Some(node_port) => format!("{number}:{node_port}/{protocol}"),
-            None => format!("{number}/{protocol}"),
-        }
+/// A `LabelSelector` as text, by its keys.
+fn selector(selector: &Value) -> String {
+    let equal = selector["matchLabels"].as_object().into_iter().flatten();
+    let equal =
+        equal.map(|(key, value)| (key.clone(), format!("{key}={}", value.as_str().unwrap_or_default())));
+    let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
+    let expressions = expressions.map(|expression| {
+        let key = text(expression, "/key");
+        let values: Vec<_> = items(expression, "/values").filter_map(Value::as_str).collect();
+        let written = match text(expression, "/operator") {
+            "Exists" => key.to_owned(),
+            "DoesNotExist" => format!("!{key}"),
+            operator => format!("{key} {} ({})", operator.to_lowercase(), values.join(",")),
+        };
+        (key.to_owned(), written)
     });
-    joined(ports, "<none>")
+    let mut all: Vec<_> = equal.chain(expressions).collect();
+    all.sort();
+    all.into_iter().map(|(_, written)| written).collect::<Vec<_>>().join(",")
 }
 
-pub(super) fn service_selector(service: &Value) -> Value {
-    let selector = service.pointer("/spec/selector").and_then(Value::as_object);
-    let pairs = selector
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
-    joined(pairs, "<none>")
+/// How long ago a time at a place was.
+fn since(object: &Value, pointer: &str, now: Timestamp) -> String {
+    match text(object, pointer).parse::<Timestamp>() {
+        Ok(time) => rough(now.duration_since(time)),
+        Err(_) => "<unknown>".to_owned(),
+    }
 }
 
-pub(super) fn slice_ports(slice: &Value) -> Value {
-    let ports = items(slice, "/ports").filter_map(|port| port.get("port")).map(Value::to_string);
-    joined(ports, "<unset>")
+/// How long ago an object was created.
+pub(crate) fn age(object: &Value, now: Timestamp) -> String {
+    since(object, "/metadata/creationTimestamp", now)
 }
 
-pub(super) fn slice_endpoints(slice: &Value) -> Value {
-    let addresses = items(slice, "/endpoints").flat_map(|endpoint| items(endpoint, "/addresses"));
-    joined(addresses.filter_map(Value::as_str).map(str::to_owned), "<unset>")
-}
-
-pub(super) fn endpoints(endpoints: &Value) -> Value {
-    let of_subset = |subset: &Value| -> Vec<String> {
-        let ports: Vec<_> = items(subset, "/ports").filter_map(|port| port["port"].as_u64()).collect();
-        let addresses = items(subset, "/addresses").map(|address| text(address, "/ip"));
-        addresses.flat_map(|address| ports.iter().map(move |port| format!("{address}:{port}"))).collect()
+/// A duration in the two units that matter.
+pub(crate) fn rough(duration: SignedDuration) -> String {
+    if duration.as_secs() < -1 {
+        return "<invalid>".to_owned();
+    }
+    let seconds = duration.as_secs().max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let two = |big: i64, unit: &str, small: i64, small_unit: &str| {
+        if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{small_unit}") }
     };
-    joined(items(endpoints, "/subsets").flat_map(of_subset), "<none>")
+    match seconds {
+        ..120 => format!("{seconds}s"),
+        120..600 => two(minutes, "m", seconds % 60, "s"),
+        600..10_800 => format!("{minutes}m"),
+        10_800..28_800 => two(hours, "h", minutes % 60, "m"),
+        28_800..172_800 => format!("{hours}h"),
+        172_800..691_200 => two(days, "d", hours % 24, "h"),
+        691_200..63_072_000 => format!("{days}d"),
+        63_072_000..252_288_000 => two(days / 365, "y", days % 365, "d"),
+        _ => format!("{}y", days / 365),
+    }
 }
 
-pub(super) fn replicas_ready(object: &Value) -> Value {
-    let count = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-    json!(format!("{}/{}", count("/status/readyReplicas"), count("/spec/replicas")))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-pub(super) fn pod_selector(policy: &Value) -> Value {
-    let selector = policy.pointer("/spec/podSelector").map(crate::selector::written).unwrap_or_default();
-    joined(Some(selector).into_iter(), "<none>")
-}
+    #[test]
+    fn ages_are_written_as_kubectl_writes_them() {
+        let cases = [
+            (-1, "0s"),
+            (-5, "<invalid>"),
+            (119, "119s"),
+            (125, "2m5s"),
+            (600, "10m"),
+            (10_799, "179m"),
+            (11_000, "3h3m"),
+            (90_000, "25h"),
+            (180_000, "2d2h"),
+            (864_000, "10d"),
+            (70_000_000, "2y80d"),
+            (300_000_000, "9y"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(rough(SignedDuration::from_secs(seconds)), text);
+        }
+    }
 
-pub(super) fn binding_role(binding: &Value) -> Value {
-    json!(format!("{}/{}", text(binding, "/roleRef/kind"), text(binding, "/roleRef/name")))
-}
-
-pub(super) fn data_count(object: &Value) -> Value {
-    let count = |field| object.get(field).and_then(Value::as_object).map_or(0, serde_json::Map::len);
-    json!(count("data") + count("binaryData"))
-}
-
-pub(super) fn event_object(event: &Value) -> Value {
-    let kind = text(event, "/involvedObject/kind").to_lowercase();
-    json!(format!("{kind}/{}", text(event, "/involvedObject/name")))
-}
-
-pub(super) fn pod_ready(pod: &Value) -> Value {
-    let ready =
-        items(pod, "/status/containerStatuses").filter(|status| status.get("ready") == Some(&json!(true)));
-    json!(format!("{}/{}", ready.count(), items(pod, "/spec/containers").count()))
-}
-
-pub(super) fn pod_restarts(pod: &Value) -> Value {
-    let counts = items(pod, "/status/containerStatuses")
-        .filter_map(|status| status.get("restartCount").and_then(Value::as_u64));
-    json!(counts.sum::<u64>())
-}
-
-pub(super) fn pod_ip(pod: &Value) -> Value {
-    json!(pod.pointer("/status/podIP").and_then(Value::as_str).unwrap_or("<none>"))
-}
-
-pub(super) fn pod_node(pod: &Value) -> Value {
-    json!(pod.pointer("/spec/nodeName").and_then(Value::as_str).unwrap_or("<none>"))
+    #[test]
+    fn selectors_are_written_by_their_keys() {
+        let written = selector(&json!({"matchLabels": {"b": "1"}, "matchExpressions": [
+            {"key": "a", "operator": "In", "values": ["x", "y"]}, {"key": "c", "operator": "DoesNotExist"}]}));
+        assert_eq!(written, "a in (x,y),b=1,!c");
+        assert_eq!(
+            first_three(["1", "2", "3", "4", "5"].map(str::to_owned).into_iter()),
+            "1,2,3 + 2 more..."
+        );
+    }
 }

@@ -1,7 +1,6 @@
 //! The table of built-in kinds: adding one is one entry here.
 
-use super::columns::{age, path, wide, with};
-use super::{Column, Kind, Origin, Scale, Scope, StatusField, checks, columns, defaults};
+use super::{Kind, Origin, Scale, Scope, StatusField, checks, defaults};
 
 /// A plain namespaced kind, from which the entries below differ.
 const PLAIN: Kind = Kind {
@@ -16,7 +15,7 @@ const PLAIN: Kind = Kind {
     scope: Scope::Namespaced,
     status: StatusField::Ordinary,
     fields: &[],
-    columns: &[age()],
+    columns: &[],
     origin: Origin::BuiltIn,
     complete: defaults::none,
     check: checks::none,
@@ -26,14 +25,6 @@ const PLAIN: Kind = Kind {
     is_stored: true,
     is_served: true,
 };
-
-const EVENT_COLUMNS: &[Column] = &[
-    path("Type", "type"),
-    path("Reason", "reason"),
-    with("Object", columns::event_object),
-    path("Message", "message"),
-    age(),
-];
 
 /// A kind that makes Pods.
 const WORKLOAD: Kind = Kind {
@@ -51,6 +42,15 @@ const REPLICAS: Scale =
 /// A kind of role-based access control.
 const RBAC: Kind = Kind { group: "rbac.authorization.k8s.io", ..PLAIN };
 
+/// A kind of admission control.
+const ADMISSION: Kind = Kind {
+    group: "admissionregistration.k8s.io",
+    categories: &["api-extensions"],
+    scope: Scope::Cluster,
+    counts_generations: true,
+    ..PLAIN
+};
+
 pub(super) static KINDS: &[Kind] = &[
     Kind {
         name: "Namespace",
@@ -59,7 +59,6 @@ pub(super) static KINDS: &[Kind] = &[
         scope: Scope::Cluster,
         status: StatusField::Separate,
         fields: &["status.phase"],
-        columns: &[path("Status", "status.phase"), age()],
         complete: defaults::namespace,
         ..PLAIN
     },
@@ -71,7 +70,6 @@ pub(super) static KINDS: &[Kind] = &[
         categories: &["api-extensions"],
         scope: Scope::Cluster,
         status: StatusField::Separate,
-        columns: &[path("Created At", "metadata.creationTimestamp")],
         counts_generations: true,
         complete: crate::definitions::complete,
         ..PLAIN
@@ -84,13 +82,6 @@ pub(super) static KINDS: &[Kind] = &[
         scope: Scope::Cluster,
         status: StatusField::SeparateAfterCreation,
         fields: &["spec.unschedulable"],
-        columns: &[
-            with("Status", columns::node_status),
-            with("Roles", columns::node_roles),
-            age(),
-            path("Version", "status.nodeInfo.kubeletVersion"),
-            wide("Internal-IP", columns::node_internal_ip),
-        ],
         ..PLAIN
     },
     Kind {
@@ -100,14 +91,6 @@ pub(super) static KINDS: &[Kind] = &[
         categories: &["all"],
         status: StatusField::Separate,
         fields: &["spec.clusterIP", "spec.type"],
-        columns: &[
-            path("Type", "spec.type"),
-            path("Cluster-IP", "spec.clusterIP"),
-            with("External-IP", columns::service_external_ip),
-            with("Port(s)", columns::service_ports),
-            age(),
-            wide("Selector", columns::service_selector),
-        ],
         check: checks::service,
         ..PLAIN
     },
@@ -117,12 +100,6 @@ pub(super) static KINDS: &[Kind] = &[
         check: checks::slice,
         plural: "endpointslices",
         counts_generations: true,
-        columns: &[
-            path("AddressType", "addressType"),
-            with("Ports", columns::slice_ports),
-            with("Endpoints", columns::slice_endpoints),
-            age(),
-        ],
         ..PLAIN
     },
     Kind {
@@ -130,18 +107,10 @@ pub(super) static KINDS: &[Kind] = &[
         check: checks::secret,
         plural: "secrets",
         fields: &["type"],
-        columns: &[path("Type", "type"), with("Data", columns::data_count), age()],
         complete: defaults::secret,
         ..PLAIN
     },
-    Kind {
-        name: "ConfigMap",
-        check: checks::config_map,
-        plural: "configmaps",
-        short: &["cm"],
-        columns: &[with("Data", columns::data_count), age()],
-        ..PLAIN
-    },
+    Kind { name: "ConfigMap", check: checks::config_map, plural: "configmaps", short: &["cm"], ..PLAIN },
     Kind {
         name: "Event",
         check: checks::event,
@@ -160,7 +129,6 @@ pub(super) static KINDS: &[Kind] = &[
             "source",
             "type",
         ],
-        columns: EVENT_COLUMNS,
         ..PLAIN
     },
     Kind {
@@ -181,7 +149,6 @@ pub(super) static KINDS: &[Kind] = &[
             "reportingController",
             "type",
         ],
-        columns: EVENT_COLUMNS,
         kept_as: Some(("", "events")),
         is_stored: false,
         ..PLAIN
@@ -193,7 +160,6 @@ pub(super) static KINDS: &[Kind] = &[
         singular: "endpoints",
         list_name: "EndpointsList",
         short: &["ep"],
-        columns: &[with("Endpoints", columns::endpoints), age()],
         ..PLAIN
     },
     Kind { name: "ServiceAccount", plural: "serviceaccounts", short: &["sa"], ..PLAIN },
@@ -215,53 +181,18 @@ pub(super) static KINDS: &[Kind] = &[
             "status.podIP",
             "status.nominatedNodeName",
         ],
-        columns: &[
-            with("Ready", columns::pod_ready),
-            path("Status", "status.phase"),
-            with("Restarts", columns::pod_restarts),
-            age(),
-            wide("IP", columns::pod_ip),
-            wide("Node", columns::pod_node),
-        ],
         complete: defaults::pod,
         ..PLAIN
     },
-    Kind {
-        group: "coordination.k8s.io",
-        name: "Lease",
-        check: checks::lease,
-        plural: "leases",
-        columns: &[path("Holder", "spec.holderIdentity"), age()],
-        ..PLAIN
-    },
-    Kind {
-        name: "Role",
-        check: checks::role,
-        plural: "roles",
-        columns: &[path("Created At", "metadata.creationTimestamp")],
-        ..RBAC
-    },
-    Kind {
-        name: "RoleBinding",
-        check: checks::binding,
-        plural: "rolebindings",
-        columns: &[with("Role", columns::binding_role), age()],
-        ..RBAC
-    },
-    Kind {
-        name: "ClusterRole",
-        check: checks::role,
-        plural: "clusterroles",
-        scope: Scope::Cluster,
-        columns: &[path("Created At", "metadata.creationTimestamp")],
-        ..RBAC
-    },
+    Kind { group: "coordination.k8s.io", name: "Lease", check: checks::lease, plural: "leases", ..PLAIN },
+    Kind { name: "Role", check: checks::role, plural: "roles", ..RBAC },
+    Kind { name: "RoleBinding", check: checks::binding, plural: "rolebindings", ..RBAC },
+    Kind { name: "ClusterRole", check: checks::role, plural: "clusterroles", scope: Scope::Cluster, ..RBAC },
     Kind {
         name: "ClusterRoleBinding",
         check: checks::binding,
         plural: "clusterrolebindings",
         scope: Scope::Cluster,
-        columns: &[with("Role", columns::binding_role), age()],
         ..RBAC
     },
     Kind {
@@ -270,12 +201,6 @@ pub(super) static KINDS: &[Kind] = &[
         plural: "deployments",
         short: &["deploy"],
         scale: Some(REPLICAS),
-        columns: &[
-            with("Ready", columns::replicas_ready),
-            path("Up-to-date", "status.updatedReplicas"),
-            path("Available", "status.availableReplicas"),
-            age(),
-        ],
         ..WORKLOAD
     },
     Kind {
@@ -285,12 +210,6 @@ pub(super) static KINDS: &[Kind] = &[
         short: &["rs"],
         fields: &["status.replicas"],
         scale: Some(REPLICAS),
-        columns: &[
-            path("Desired", "spec.replicas"),
-            path("Current", "status.replicas"),
-            path("Ready", "status.readyReplicas"),
-            age(),
-        ],
         ..WORKLOAD
     },
     Kind {
@@ -299,31 +218,10 @@ pub(super) static KINDS: &[Kind] = &[
         plural: "statefulsets",
         short: &["sts"],
         scale: Some(REPLICAS),
-        columns: &[with("Ready", columns::replicas_ready), age()],
         ..WORKLOAD
     },
-    Kind {
-        name: "DaemonSet",
-        check: checks::daemon_set,
-        plural: "daemonsets",
-        short: &["ds"],
-        columns: &[
-            path("Desired", "status.desiredNumberScheduled"),
-            path("Current", "status.currentNumberScheduled"),
-            path("Ready", "status.numberReady"),
-            path("Up-to-date", "status.updatedNumberScheduled"),
-            path("Available", "status.numberAvailable"),
-            age(),
-        ],
-        ..WORKLOAD
-    },
-    Kind {
-        group: "apps",
-        name: "ControllerRevision",
-        plural: "controllerrevisions",
-        columns: &[path("Revision", "revision"), age()],
-        ..PLAIN
-    },
+    Kind { name: "DaemonSet", check: checks::daemon_set, plural: "daemonsets", short: &["ds"], ..WORKLOAD },
+    Kind { group: "apps", name: "ControllerRevision", plural: "controllerrevisions", ..PLAIN },
     Kind {
         group: "networking.k8s.io",
         name: "NetworkPolicy",
@@ -331,7 +229,6 @@ pub(super) static KINDS: &[Kind] = &[
         plural: "networkpolicies",
         short: &["netpol"],
         counts_generations: true,
-        columns: &[with("Pod-Selector", columns::pod_selector), age()],
         ..PLAIN
     },
     Kind {
@@ -342,12 +239,19 @@ pub(super) static KINDS: &[Kind] = &[
         short: &["pdb"],
         status: StatusField::Separate,
         counts_generations: true,
-        columns: &[
-            path("Min Available", "spec.minAvailable"),
-            path("Max Unavailable", "spec.maxUnavailable"),
-            path("Allowed Disruptions", "status.disruptionsAllowed"),
-            age(),
-        ],
         ..PLAIN
+    },
+    Kind {
+        name: "ValidatingAdmissionPolicy",
+        plural: "validatingadmissionpolicies",
+        status: StatusField::Separate,
+        complete: crate::policy::complete,
+        ..ADMISSION
+    },
+    Kind {
+        name: "ValidatingAdmissionPolicyBinding",
+        plural: "validatingadmissionpolicybindings",
+        complete: crate::policy::complete_binding,
+        ..ADMISSION
     },
 ];

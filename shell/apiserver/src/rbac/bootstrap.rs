@@ -105,6 +105,12 @@ pub(crate) fn objects() -> Vec<Value> {
         "/version",
         "/version/",
     ];
+    let issuer = [
+        "/.well-known/openid-configuration",
+        "/.well-known/openid-configuration/",
+        "/openid/v1/jwks",
+        "/openid/v1/jwks/",
+    ];
     let reviews = vec![
         rule(
             &["authorization.k8s.io"],
@@ -122,6 +128,7 @@ pub(crate) fn objects() -> Vec<Value> {
         cluster_role("system:basic-user", &reviews),
         cluster_role("system:discovery", &[paths(&discovery)]),
         cluster_role("system:public-info-viewer", &[paths(&public)]),
+        cluster_role("system:service-account-issuer-discovery", &[paths(&issuer)]),
         cluster_role("system:auth-delegator", &delegator),
     ];
     for (name, rules) in [("admin", admin), ("edit", edit), ("view", view)] {
@@ -131,6 +138,7 @@ pub(crate) fn objects() -> Vec<Value> {
         binding("cluster-admin", &["system:masters"]),
         binding("system:basic-user", &["system:authenticated"]),
         binding("system:discovery", &["system:authenticated"]),
+        binding("system:service-account-issuer-discovery", &["system:serviceaccounts"]),
         binding("system:public-info-viewer", &["system:authenticated", "system:unauthenticated"]),
     ]);
     objects

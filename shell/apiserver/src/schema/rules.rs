@@ -12,6 +12,8 @@ use super::{Cause, ListKind, NoReferences, Schema, Type, paths, texts};
 mod fields;
 mod functions;
 
+pub(crate) use functions::context;
+
 /// One rule with the programs it is made of.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -42,8 +44,13 @@ pub(crate) enum RuleProblem {
     },
 }
 
-/// Compiles a rule; what it names must exist.
+/// Compiles a rule; the functions that it calls must exist.
 pub(crate) fn compile(text: &str) -> Result<Program, RuleProblem> {
+    compile_with(text, &[])
+}
+
+/// Compiles an expression that may call these functions too.
+pub(crate) fn compile_with(text: &str, more: &[&str]) -> Result<Program, RuleProblem> {
     let program = functions::environment()
         .compile(text)
         .map_err(|error| RuleProblem::Syntax(error.to_string().replace('\n', " ")))?;
@@ -52,7 +59,7 @@ pub(crate) fn compile(text: &str) -> Result<Program, RuleProblem> {
         .functions()
         .into_iter()
         .filter(|name| name.starts_with(|first: char| first.is_ascii_alphabetic()))
-        .filter(|name| !functions::KNOWN.contains(name))
+        .filter(|name| !functions::KNOWN.contains(name) && !more.contains(name))
         .map(str::to_owned)
         .collect();
     unknown.sort();
@@ -102,7 +109,7 @@ pub(crate) fn judge(schema: &Schema, value: &Value, old: Option<&Value>) -> Vec<
     if !has_rules(schema) {
         return Vec::new();
     }
-    let mut judge = Judge { context: functions::context(), causes: Vec::new() };
+    let mut judge = Judge { context: context(), causes: Vec::new() };
     judge.walk(schema, value, old, "");
     judge.causes
 }
@@ -232,6 +239,11 @@ fn to_cel(schema: &Schema, value: &Value) -> cel::Value {
             cel::Value::Map(Map { map: Arc::new(map) })
         }
     }
+}
+
+/// A value as it is, whatever its kind.
+pub(crate) fn plain(value: &Value) -> cel::Value {
+    to_cel(&Schema::default(), value)
 }
 
 /// A field's name as an identifier of expressions.

@@ -171,6 +171,7 @@ impl Builder {
             token_key: self.token_key.unwrap_or_else(|| TokenKey::new().expect("random bytes make a key")),
             fairness: Fairness::new(self.settings.share),
             authoriser: RwLock::default(),
+            policies: RwLock::default(),
             settings: self.settings,
             answers: Default::default(),
             watches: Arc::default(),

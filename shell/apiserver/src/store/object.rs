@@ -40,8 +40,8 @@ impl Object {
         let finalizers = value["metadata"]["finalizers"].as_array().into_iter().flatten();
         let finalizers = finalizers.filter_map(|finalizer| Some(finalizer.as_str()?.into())).collect();
         let fields = kind.fields.iter().map(|field| selectable(&value, field).into());
-        let head = format!("{{\"kind\":{},\"apiVersion\":{},", json!(kind.name), json!(kind.api_version()));
-        let json = written(&value, &head);
+        let head = head(kind);
+        let json = written(kind, &value, &head);
         Self {
             namespace: text("/metadata/namespace").into(),
             name: text("/metadata/name").into(),
@@ -139,17 +139,6 @@ impl Object {
     }
 }
 
-/// The text of an object: its type, its metadata, the rest.
-fn written(value: &Value, head: &str) -> Bytes {
-    let mut rest = value.as_object().cloned().unwrap_or_default();
-    rest.remove("kind");
-    rest.remove("apiVersion");
-    let metadata = rest.remove("metadata").unwrap_or_default().to_string();
-    let comma = if rest.is_empty() { "" } else { "," };
-    let rest = Value::Object(rest).to_string();
-    Bytes::from([head, "\"metadata\":", &metadata, comma, &rest[1..]].concat())
-}
-
 /// The text that a field selector compares.
 fn selectable(value: &Value, field: &str) -> String {
     let found = value.pointer(&format!("/{}", field.replace('.', "/"))).map(field_text).unwrap_or_default();
@@ -159,6 +148,78 @@ fn selectable(value: &Value, field: &str) -> String {
         "spec.unschedulable" | "spec.hostNetwork" if found.is_empty() => "false".to_owned(),
         _ => found,
     }
+}
+
+/// COMPAT: the order in which Kubernetes writes the metadata of built-in kinds.
+const METADATA: [&str; 15] = [
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
+
+/// What stands before all other fields; custom kinds sort theirs by name.
+fn head(kind: KindId) -> String {
+    let (name, version) = (json!(kind.name), json!(kind.api_version()));
+    if kind.is_custom() {
+        format!("{{\"apiVersion\":{version},\"kind\":{name},")
+    } else {
+        format!("{{\"kind\":{name},\"apiVersion\":{version},")
+    }
+}
+
+/// The text of an object, its type first.
+fn written(kind: KindId, value: &Value, head: &str) -> Bytes {
+    let mut text = Vec::from(head);
+    let mut fields: Vec<_> = value.as_object().into_iter().flatten().collect();
+    fields.retain(|(name, _)| !["kind", "apiVersion"].contains(&name.as_str()));
+    if !kind.is_custom() {
+        fields.sort_by_key(|(name, _)| name.as_str() != "metadata");
+    }
+    write_fields(&mut text, &fields, |name, value, text| {
+        if name == "metadata" && !kind.is_custom() {
+            let mut fields: Vec<_> = value.as_object().into_iter().flatten().collect();
+            fields.sort_by_key(|(name, _)| METADATA.iter().position(|known| known == name));
+            text.push(b'{');
+            write_fields(text, &fields, |_, value, text| write(text, value));
+        } else {
+            write(text, value);
+        }
+    });
+    text.into()
+}
+
+/// Writes fields and the closing brace.
+fn write_fields(
+    text: &mut Vec<u8>,
+    fields: &[(&String, &Value)],
+    mut one: impl FnMut(&str, &Value, &mut Vec<u8>),
+) {
+    for (index, (name, value)) in fields.iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        write(text, &Value::from(name.as_str()));
+        text.push(b':');
+        one(name, value, text);
+    }
+    text.push(b'}');
+}
+
+fn write(text: &mut Vec<u8>, value: &Value) {
+    // Writing to memory cannot fail, and keys are texts.
+    let _infallible = serde_json::to_writer(text, value);
 }
 
 fn field_text(value: &Value) -> String {

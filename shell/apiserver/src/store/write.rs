@@ -12,6 +12,7 @@ use crate::kinds::{KindId, StatusField};
 use crate::managers::{Identity, Managers, Operation};
 use crate::metadata;
 use crate::patch::{Part, Patch};
+use crate::policy;
 use crate::refusal::{Refusal, Stale, Subject};
 use crate::schema::Cause;
 use crate::store::{Object, Store, shape};
@@ -153,6 +154,7 @@ impl Store {
             self.admit_pod(place, &mut value, writer)?;
         }
         self.shape(place, None, &mut value)?;
+        policy::check(place, &value)?;
         if kind == KindId::definitions() {
             Self::check_definition(place, None, &value)?;
             Self::begin_definition(&mut value);
@@ -283,6 +285,7 @@ impl Store {
         let mut value = draft.value;
         check_fresh(place, old, &before, &value)?;
         let forget = metadata::disowns(&value);
+        let given = Managers::given(&value);
         keep_what_is_not_written(kind, place.part, &before, &mut value);
         metadata::keep_immutable(&before, &mut value);
         let added = metadata::new_finalizers(&before, &value);
@@ -297,11 +300,14 @@ impl Store {
         shape::complete_whole(kind, &mut value);
         let known = Managers::of(&before);
         let managers = draft.managers.unwrap_or_else(|| {
-            let mut managers = if forget { Managers::default() } else { known.clone() };
+            // COMPAT: who writes owners is believed; kubectl does so when it turns to server-side apply.
+            let given = given.unwrap_or_else(|| known.clone());
+            let mut managers = if forget { Managers::default() } else { given };
             managers.note_update(&writer.identity(kind, Operation::Update, place.part), &before, &value);
             managers
         });
         self.shape(place, Some(&before), &mut value)?;
+        policy::check(place, &value)?;
         if kind == KindId::definitions() && place.part == Part::Whole {
             Self::check_definition(place, Some(&before), &value)?;
         }

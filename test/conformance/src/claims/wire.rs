@@ -44,6 +44,17 @@ pub(super) const CLAIMS: &[Claim] = &[
         says: "a large list is compressed where gzip is accepted",
         proof: |ground| Box::pin(gzip(ground)),
     },
+    Claim { says: "built-in kinds are taken in protobuf", proof: |ground| Box::pin(protobuf_sent(ground)) },
+    Claim { says: "JSON comes in lines where that is asked for", proof: |ground| Box::pin(pretty(ground)) },
+    Claim {
+        says: "discovery of all groups has a tag, and is not sent again to who knows it",
+        proof: |ground| Box::pin(discovery_tag(ground)),
+    },
+    Claim {
+        says: "health is told check by check, and checks can be left out",
+        proof: |ground| Box::pin(checks(ground)),
+    },
+    Claim { says: "the issuer of tokens publishes its keys", proof: |ground| Box::pin(issuer(ground)) },
     Claim { says: "many requests share one connection of HTTP/2", proof: |ground| Box::pin(http2(ground)) },
     Claim {
         says: "a table has the columns of the kind and an object's metadata in each row",
@@ -299,6 +310,73 @@ async fn headers(ground: Ground) -> Result<()> {
     let cached = answer.headers.get(header::CACHE_CONTROL).and_then(|value| value.to_str().ok());
     ensure!(cached == Some("no-cache, private"), "Cache-Control is {cached:?}");
     Ok(())
+}
+
+/// A field of a message.
+fn field(number: u8, bytes: &[u8]) -> Result<Vec<u8>> {
+    Ok([&[number << 3 | 2, u8::try_from(bytes.len())?], bytes].concat())
+}
+
+async fn protobuf_sent(ground: Ground) -> Result<()> {
+    let metadata = field(1, &[field(1, b"sent")?, field(2, b"")?, field(8, b"")?].concat())?;
+    let data = field(2, &[field(1, b"key")?, field(2, b"1")?].concat())?;
+    let told = field(1, &[field(1, b"v1")?, field(2, b"ConfigMap")?].concat())?;
+    let object = field(2, &[metadata, data].concat())?;
+    let body = [b"k8s\0".as_slice(), &told, &object].concat();
+    let request = http::Request::post(ground.path("configmaps"))
+        .header(header::CONTENT_TYPE, PROTOBUF)
+        .header(header::ACCEPT, "application/json");
+    let created = ground.send(request.body(body)?).await?.wants(201)?;
+    same(&created, "/metadata/name", &json!("sent"))?;
+    same(&created, "/data", &json!({"key": "1"}))
+}
+
+async fn pretty(ground: Ground) -> Result<()> {
+    ground.config_map("a", "1").await?;
+    let path = ground.at("configmaps", "a");
+    let lines = ground.get(&format!("{path}?pretty=true")).await?;
+    same(&lines.wants(200)?, "/data/key", &json!("1"))?;
+    ensure!(lines.bytes.starts_with(b"{\n  \"kind\": \"ConfigMap\",\n"), "the object is not in lines");
+    let plain = ground.get(&path).await?;
+    ensure!(plain.bytes.starts_with(b"{\"kind\":\"ConfigMap\","), "the object is in lines unasked");
+    Ok(())
+}
+
+async fn discovery_tag(ground: Ground) -> Result<()> {
+    let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let first = ground.get_as("/api", accept).await?;
+    let core = first.wants(200)?;
+    ensure!(first.media_type() == accept, "the media type is {}", first.media_type());
+    let maps = find(&core["items"][0]["versions"][0]["resources"], "resource", "configmaps")?;
+    same(maps, "/responseKind", &json!({"group": "", "version": "", "kind": "ConfigMap"}))?;
+    let tag = first.headers.get(header::ETAG).context("there is no tag")?.clone();
+    let request =
+        http::Request::get("/api").header(header::ACCEPT, accept).header(header::IF_NONE_MATCH, tag);
+    let again = ground.send(request.body(Vec::new())?).await?;
+    ensure!(again.code == 304 && again.bytes.is_empty(), "the answer is {}", again.code);
+    Ok(())
+}
+
+async fn checks(ground: Ground) -> Result<()> {
+    let ping = ground.get("/livez/ping").await?;
+    ensure!(ping.code == 200 && ping.bytes == b"ok", "a single check is not answered");
+    ground.get("/livez/nothing").await?.wants(404)?;
+    let text = |answer: Answer| String::from_utf8_lossy(&answer.bytes).into_owned();
+    let told = text(ground.get("/livez?verbose&exclude=ping").await?);
+    ensure!(told.contains("[+]ping excluded: ok\n"), "ping is not left out: {told}");
+    ensure!(told.ends_with("livez check passed\n"), "the outcome is not told: {told}");
+    let told = text(ground.get("/livez?verbose&exclude=nothing").await?);
+    let warned = "warn: some health checks cannot be excluded: no matches for \"nothing\"\n";
+    ensure!(told.contains(warned), "an unknown check is not named: {told}");
+    Ok(())
+}
+
+async fn issuer(ground: Ground) -> Result<()> {
+    let told = ground.get("/.well-known/openid-configuration").await?.wants(200)?;
+    let issuer = text(&told, "/issuer")?;
+    ensure!(issuer.starts_with("https://kubernetes.default.svc"), "the issuer is {issuer}");
+    let keys = ground.get("/openid/v1/jwks").await?.wants(200)?;
+    text(&keys, "/keys/0/kid").map(drop)
 }
 
 async fn http2(ground: Ground) -> Result<()> {

@@ -115,7 +115,7 @@ pub const SECTIONS: &[Section] = &[
     Section {
         name: "describe",
         commands: &[
-            "kubectl describe configmap ape",
+            "kubectl describe configmap zebra",
             "kubectl describe service till",
             "kubectl describe secret key",
             "kubectl describe serviceaccount clerk",

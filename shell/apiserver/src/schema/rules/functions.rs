@@ -136,7 +136,7 @@ fn wrong(function: &str, why: impl ToString) -> ExecutionError {
 }
 
 /// A context in which the functions can be called.
-pub(super) fn context() -> Context<'static, 'static> {
+pub(crate) fn context() -> Context<'static, 'static> {
     let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
     let added = [
         context.add_function("isSorted", |This(list): This<Arc<Vec<Value>>>| is_sorted(&list)),
