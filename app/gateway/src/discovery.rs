@@ -1,17 +1,26 @@
 //! NAT discovery between this gateway and those that it has cables to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
 
+use subm_api::connection::Connection;
+use subm_api::{Gateway, names};
 use subm_cable::{Local, Tunnel, Way};
+use subm_kube::{ApiError, Connection as HomeConnection, Key, Writer};
 use subm_probe::Verdict;
 use subm_probe::nat::{LocalEnd, RemoteEnd};
 use subm_runtime::icmp::Probes;
 use subm_runtime::nat_discovery::{NoPort, Ways};
-use subm_types::{CableId, Family, Problem};
+use subm_types::{CableId, CableName, Family, HostName, Problem};
 use tokio::sync::{mpsc, watch};
 
+use crate::home::MANAGER;
 use crate::input::Input;
 use crate::own_end;
+
+/// How often what cannot be read is read again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// Who we are, once we have an address.
 pub(crate) fn local_end(local: &Local, port: u16) -> Option<LocalEnd> {
@@ -37,6 +46,40 @@ pub(crate) fn remote_ends(
         })
     });
     ends.collect()
+}
+
+/// How the others were reached when this gateway last said so: a restart goes on from there.
+pub(crate) fn last_ways(gateway: &Gateway) -> BTreeMap<CableId, Way> {
+    let way = |connection: &Connection| {
+        let address: IpAddr = connection.using_ip.parse().ok()?;
+        let cluster = connection.endpoint.cluster_id.parse().ok()?;
+        let path = CableName(connection.endpoint.cable_name.clone());
+        Some((
+            CableId { cluster, family: Family::of(address), path },
+            Way { address, nat: connection.using_nat },
+        ))
+    };
+    gateway.status.connections.iter().filter_map(way).collect()
+}
+
+/// Reads that, however long it takes. Who may not read it has never said it either.
+pub(crate) async fn remember(
+    (home, inputs): (HomeConnection, mpsc::Sender<Input>),
+    mut hostname: watch::Receiver<Option<HostName>>,
+) {
+    let named = hostname.wait_for(Option::is_some).await.map(|name| name.clone().unwrap_or_default());
+    let Ok(hostname) = named else { return };
+    let (writer, key) =
+        (Writer::new(&home, MANAGER), Key::new(&home.namespace, names::gateway_object_name(&hostname.0)));
+    let ways = loop {
+        match writer.get::<Gateway>(&key).await {
+            Ok(gateway) => break gateway.as_ref().map(last_ways).unwrap_or_default(),
+            Err(ApiError::Forbidden { .. }) => break BTreeMap::new(),
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    };
+    // Fails only when the daemon ends.
+    drop(inputs.send(Input::LastWays(ways)).await);
 }
 
 /// Tells the loop what is found.

@@ -8,6 +8,7 @@ use subm_api::{ClusterSpec, EndpointSpec, check, keys};
 use subm_cable::{Way, WireguardKeys};
 use subm_kube::Event;
 use subm_plan::HostFacts;
+use subm_probe::public_address::{Resolver, Told};
 use subm_runtime::Dirty;
 use subm_sync::{Snapshot, Takeover};
 use subm_types::{CableId, ClusterUid, IkeSecret, Problem};
@@ -40,6 +41,10 @@ pub(crate) enum Input {
     Missing(Vec<Problem>),
     /// How others are reached, and what keeps that from being found out.
     Ways(BTreeMap<CableId, Way>, Vec<Problem>),
+    /// How others were reached before this process began.
+    LastWays(BTreeMap<CableId, Way>),
+    /// What was said of our public address.
+    PublicAddress(Resolver, Told),
 }
 
 impl subm_runtime::View for View {
@@ -62,8 +67,16 @@ impl subm_runtime::View for View {
             Input::IkeSince(since) => set(&mut self.ike_since, since),
             Input::Missing(missing) => set(&mut self.missing, missing),
             Input::Ways(ways, problems) => {
+                // What is found out now counts, also when it is forgotten again.
+                self.last_ways.iter_mut().for_each(|last| last.retain(|id, _| !ways.contains_key(id)));
                 let ways = set(&mut self.ways, ways);
                 if set(&mut self.discovery, problems) == Dirty::Yes { Dirty::Yes } else { ways }
+            }
+            Input::LastWays(ways) => set(&mut self.last_ways, Some(ways)),
+            // What it said before stands until it says something else.
+            Input::PublicAddress(resolver, Told::Slow) if self.answers.contains_key(&resolver) => Dirty::No,
+            Input::PublicAddress(resolver, told) => {
+                if self.answers.insert(resolver, told.clone()) == Some(told) { Dirty::No } else { Dirty::Yes }
             }
         }
     }

@@ -1,18 +1,21 @@
 //! Figures under the names of the Go implementation, and some of our own.
 
-use std::collections::BTreeMap;
+mod catalogue;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use subm_api::Gateway;
 use subm_api::connection::Connection;
 use subm_api::endpoint::AddressField;
+use subm_kube::Objects;
 use subm_runtime::Report;
 use subm_sync::Publication;
 use subm_types::Family;
@@ -20,7 +23,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::publish::{Feeds, Known};
-use crate::status::{Sources, Traffic};
+use crate::status::{CableState, Sources, Traffic};
+use crate::view::Leadership;
+use catalogue::Figure;
 
 /// Counts the rounds of the Gateway object's writer.
 #[derive(Debug, Clone, Default)]
@@ -69,11 +74,25 @@ struct ShortStatus {
     status: String,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfGateway {
+    local_cluster: String,
+    local_hostname: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct Requested {
+    local_cluster: String,
+    local_hostname: String,
+    remote_cluster: String,
+    remote_hostname: String,
+    status: String,
+}
+
 /// Adds the figures to a registry, and gives the histogram of how long a change takes to reach the kernel.
 pub(crate) fn register(registry: &mut Registry, feeds: Feeds, iterations: Iterations) -> Histogram {
     let latency = Histogram::new(exponential_buckets(0.001, 2.0, 14));
-    let help = "Seconds from a changed plan to a kernel that is what it says";
-    registry.register("submariner_gateway_reconcile_seconds", help, latency.clone());
+    registry.register(catalogue::RECONCILE.name, catalogue::RECONCILE.help, latency.clone());
     registry.register_collector(Box::new(Figures { feeds, iterations }));
     latency
 }
@@ -104,44 +123,93 @@ pub(crate) async fn time_plans(
 }
 
 impl Collector for Figures {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let rounds = ConstCounter::new(self.iterations.0.load(Ordering::Relaxed));
-        let name = "submariner_gateway_sync_iterations";
-        let help = "Rounds of the Gateway object's writer";
-        rounds.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut page = Page(encoder);
+        let rounds = i64::try_from(self.iterations.0.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        page.write_one(&catalogue::SYNC_ITERATIONS, rounds)?;
         let Some(known) = self.feeds.known.borrow().clone() else { return Ok(()) };
-        encode_own(&known, &mut encoder)?;
-        self.encode_connections(&known, &mut encoder)
+        encode_own(&known, &mut page)?;
+        if known.view.leadership == Leadership::Ours {
+            encode_gateways(&known, &self.feeds.gateways.borrow(), &mut page)?;
+        }
+        self.encode_cables(&known, &mut page)
     }
 }
 
-fn encode_own(known: &Known, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+/// Where figures are written.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    /// COMPAT: gauges, also where it is counted: a counter's name gets a suffix that the Go implementation's has not.
+    fn write_one(&mut self, figure: &Figure, value: i64) -> Result<(), std::fmt::Error> {
+        let encoder = self.0.encode_descriptor(figure.name, figure.help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    fn write<L, V>(
+        &mut self,
+        figure: &Figure,
+        values: impl IntoIterator<Item = (L, V)>,
+    ) -> Result<(), std::fmt::Error>
+    where
+        L: EncodeLabelSet,
+        ConstGauge<V>: EncodeMetric,
+    {
+        let mut family = self.0.encode_descriptor(figure.name, figure.help, None, MetricType::Gauge)?;
+        for (labels, value) in values {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn encode_own(known: &Known, page: &mut Page<'_>) -> Result<(), std::fmt::Error> {
     let epoch = match &known.outcome.publication {
         Publication::Publish(published) => published.endpoints.first().map(|endpoint| endpoint.epoch.0),
         Publication::Hold | Publication::Withdraw => None,
     };
-    let problems = u32::try_from(known.outcome.problems.len()).unwrap_or(u32::MAX);
-    let gauges = [
-        (
-            "submariner_gateway_epoch",
-            "Takeovers of the gateway, as published by this one",
-            epoch.unwrap_or(0),
-        ),
-        ("submariner_gateway_problems", "Inputs that cannot be used", u64::from(problems)),
-    ];
-    for (name, help, value) in gauges {
-        let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-        gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
-    }
-    Ok(())
+    let epoch = i64::try_from(epoch.unwrap_or(0)).unwrap_or(i64::MAX);
+    let problems = i64::try_from(known.outcome.problems.len()).unwrap_or(i64::MAX);
+    page.write_one(&catalogue::EPOCH, epoch)?;
+    page.write_one(&catalogue::PROBLEMS, problems)
+}
+
+/// What the Gateways of the cluster say, told by one of them.
+fn encode_gateways(
+    known: &Known,
+    gateways: &Objects<Gateway>,
+    page: &mut Page<'_>,
+) -> Result<(), std::fmt::Error> {
+    let count = i64::try_from(gateways.all().len()).unwrap_or(i64::MAX);
+    page.write_one(&catalogue::GATEWAYS, count)?;
+    let local_cluster = known.view.config.cluster.to_string();
+    let of = |gateway: &Gateway| OfGateway {
+        local_cluster: local_cluster.clone(),
+        local_hostname: gateway.status.local_endpoint.hostname.clone(),
+    };
+    let created = gateways.values().filter_map(|gateway| {
+        let time = gateway.metadata.creation_timestamp.as_ref()?;
+        Some((of(gateway), time.0.as_second()))
+    });
+    page.write(&catalogue::CREATED, created)?;
+    let requested = gateways.values().flat_map(|gateway| {
+        let OfGateway { local_cluster, local_hostname } = of(gateway);
+        gateway.status.connections.iter().map(move |connection| Requested {
+            local_cluster: local_cluster.clone(),
+            local_hostname: local_hostname.clone(),
+            remote_cluster: connection.endpoint.cluster_id.clone(),
+            remote_hostname: connection.endpoint.hostname.clone(),
+            status: connection.status.as_str().to_owned(),
+        })
+    });
+    // Two tunnels to one end differ in nothing but their family, which has no label there.
+    let requested: BTreeSet<Requested> = requested.collect();
+    page.write(&catalogue::REQUESTED, requested.into_iter().map(|labels| (labels, 1_i64)))
 }
 
 impl Figures {
-    fn encode_connections(
-        &self,
-        known: &Known,
-        encoder: &mut DescriptorEncoder<'_>,
-    ) -> Result<(), std::fmt::Error> {
+    fn encode_cables(&self, known: &Known, page: &mut Page<'_>) -> Result<(), std::fmt::Error> {
         let (report, probes) = (self.feeds.report.borrow().clone(), self.feeds.probes.borrow().clone());
         let evidence = self.feeds.evidence.borrow().clone();
         let ipsec = self.feeds.ipsec.borrow().clone();
@@ -153,66 +221,59 @@ impl Figures {
             evidence: &evidence,
             ipsec: &ipsec,
         };
-        let connections = sources.connections();
-        let labelled: Vec<(Cable, &Connection)> = connections
-            .iter()
-            .zip(sources.families())
-            .map(|(connection, family)| (cable(known, connection, family), connection))
+        let cables: Vec<Told> = sources
+            .cables()
+            .into_iter()
+            .map(|(id, state)| {
+                let since = known.established.get(&id).copied();
+                Told { labels: cable(known, &state.connection, id.family), state, since }
+            })
             .collect();
-        let name = "submariner_connections";
-        let mut family =
-            encoder.encode_descriptor(name, "1 for each cable and its status", None, MetricType::Gauge)?;
-        let mut counts: BTreeMap<ShortStatus, i64> = BTreeMap::new();
-        for (cable, connection) in &labelled {
-            let labels = with_status(cable, connection);
-            let short =
-                ShortStatus { cable_driver: labels.cable_driver.clone(), status: labels.status.clone() };
-            *counts.entry(short).or_default() += 1;
-            ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
+        encode_statuses(&cables, page)?;
+        let latency = |told: &Told| {
+            let last = told.state.connection.latency_rtt.as_ref()?.last?;
+            Some((told.labels.clone(), last.to_std().as_secs_f64()))
+        };
+        page.write(&catalogue::LATENCY, cables.iter().filter_map(latency))?;
+        let since = |told: &Told| Some((told.labels.clone(), told.since?));
+        page.write(&catalogue::ESTABLISHED, cables.iter().filter_map(since))?;
+        let counts: [(&Figure, Count); 2] =
+            [(&catalogue::RECEIVED, |traffic| traffic.received), (&catalogue::SENT, |traffic| traffic.sent)];
+        for (figure, count) in counts {
+            let bytes = |told: &Told| {
+                let bytes = count(told.state.traffic.as_ref()?);
+                Some((told.labels.clone(), i64::try_from(bytes).unwrap_or(i64::MAX)))
+            };
+            page.write(figure, cables.iter().filter_map(bytes))?;
         }
-        let name = "submariner_connections_short";
-        let mut family = encoder.encode_descriptor(name, "Cables by status", None, MetricType::Gauge)?;
-        for (labels, count) in counts {
-            ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
-        }
-        let name = "submariner_connection_latency_seconds";
-        let mut family =
-            encoder.encode_descriptor(name, "The last round-trip time", None, MetricType::Gauge)?;
-        for (cable, connection) in &labelled {
-            let last = connection.latency_rtt.as_ref().and_then(|latency| latency.last);
-            let Some(last) = last else { continue };
-            ConstGauge::new(last.to_std().as_secs_f64()).encode(family.encode_family(cable)?)?;
-        }
-        let name = "submariner_connection_established_timestamp";
-        let help = "Since when the cable is planned, in Unix seconds";
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for ((cable, _), since) in labelled.iter().zip(known.established.values()) {
-            ConstGauge::new(*since).encode(family.encode_family(cable)?)?;
-        }
-        encode_bytes(&labelled, &sources.traffic(), encoder)
+        let handshake = |told: &Told| {
+            let age = told.state.handshake?;
+            Some((told.labels.clone(), age.as_secs_f64()))
+        };
+        page.write(&catalogue::HANDSHAKE_AGE, cables.iter().filter_map(handshake))
     }
 }
 
-/// What went through the cables, for drivers that count.
-fn encode_bytes(
-    labelled: &[(Cable, &Connection)],
-    traffic: &[Option<Traffic>],
-    encoder: &mut DescriptorEncoder<'_>,
-) -> Result<(), std::fmt::Error> {
-    type Count = fn(&Traffic) -> u64;
-    let gauges: [(&str, &str, Count); 2] = [
-        ("submariner_gateway_rx_bytes", "Bytes received through the cable", |traffic| traffic.received),
-        ("submariner_gateway_tx_bytes", "Bytes sent through the cable", |traffic| traffic.sent),
-    ];
-    for (name, help, count) in gauges {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for ((cable, _), traffic) in labelled.iter().zip(traffic) {
-            let Some(traffic) = traffic else { continue };
-            let bytes = i64::try_from(count(traffic)).unwrap_or(i64::MAX);
-            ConstGauge::new(bytes).encode(family.encode_family(cable)?)?;
-        }
+/// Takes a figure from what a driver counts.
+type Count = fn(&Traffic) -> u64;
+
+/// One cable with its labels.
+struct Told {
+    labels: Cable,
+    state: CableState,
+    since: Option<i64>,
+}
+
+fn encode_statuses(cables: &[Told], page: &mut Page<'_>) -> Result<(), std::fmt::Error> {
+    let statuses: Vec<CableStatus> =
+        cables.iter().map(|told| with_status(&told.labels, &told.state.connection)).collect();
+    let mut counts: BTreeMap<ShortStatus, i64> = BTreeMap::new();
+    for CableStatus { cable_driver, status, .. } in &statuses {
+        let short = ShortStatus { cable_driver: cable_driver.clone(), status: status.clone() };
+        *counts.entry(short).or_default() += 1;
     }
-    Ok(())
+    page.write(&catalogue::CONNECTIONS, statuses.into_iter().map(|labels| (labels, 1_i64)))?;
+    page.write(&catalogue::CONNECTIONS_SHORT, counts)
 }
 
 fn cable(known: &Known, connection: &Connection, family: Family) -> Cable {
@@ -261,31 +322,5 @@ fn with_status(cable: &Cable, connection: &Connection) -> CableStatus {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_plan_is_timed_until_the_kernel_is_what_that_plan_says() {
-        let mut registry = Registry::default();
-        let latency = Histogram::new([1.0]);
-        registry.register("seconds", "Seconds", latency.clone());
-        let counted = || {
-            let mut text = String::new();
-            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-            text.lines().find_map(|line| line.strip_prefix("seconds_count ")?.parse::<u64>().ok()).unwrap()
-        };
-        let (plan, generation) = watch::channel(1);
-        let earlier = Report { generation: 1, converged: true, ..Report::default() };
-        let (tell, report) = watch::channel(earlier.clone());
-        let timing = tokio::spawn(time_plans(generation, report, latency));
-        plan.send(2).unwrap();
-        tell.send(Report { taken: 1, ..earlier.clone() }).unwrap();
-        tokio::task::yield_now().await;
-        tokio::task::yield_now().await;
-        assert_eq!(counted(), 0);
-        tell.send(Report { generation: 2, ..earlier }).unwrap();
-        drop(tell);
-        timing.await.unwrap();
-        assert_eq!(counted(), 1);
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -12,7 +12,7 @@ use subm_types::{
 };
 
 use crate::node::NodeSettings;
-use crate::public_address;
+use crate::public_address::{self, Known};
 use crate::settings::Config;
 
 /// What this cluster and node are, for the cable driver.
@@ -32,6 +32,7 @@ pub(crate) fn local(config: &Config, node: &NodeSettings, uplink: PerFamily<IpAd
         udp_port: node.udp_port.unwrap_or(config.udp_port),
         wireguard: None,
         ipsec: None,
+        in_clear: config.in_clear,
     }
 }
 
@@ -67,8 +68,8 @@ pub(crate) fn cable_name(local: &Local) -> Option<CableName> {
 pub(crate) fn spec(
     config: &Config,
     node: &NodeSettings,
-    local: &Local,
-    facts: &HostFacts,
+    (local, facts): (&Local, &HostFacts),
+    known: Known<'_>,
 ) -> Planned<Option<EndpointSpec>> {
     let (Some(cable), Some(name)) = (driver(&local.driver), cable_name(local)) else {
         return Planned::default();
@@ -92,9 +93,14 @@ pub(crate) fn spec(
     for (_, address) in local.private_ips.iter() {
         spec.set_address(AddressField::Private, *address);
     }
-    match public_ips(config, node, local) {
-        Ok(found) => found.iter().for_each(|(_, address)| spec.set_address(AddressField::Public, *address)),
-        Err(problem) => problems.push(problem),
+    let asked = public_address::asked(config, node);
+    let public = public_address::resolve(config, &asked, local, known);
+    problems.extend(public.problems);
+    for (_, address) in public.value.iter() {
+        spec.set_address(AddressField::Public, *address);
+    }
+    if asked.resolvers.load_balanced() {
+        spec.backend_config.insert(backend_config::USING_LOADBALANCER.to_owned(), "true".to_owned());
     }
     if let Some(resolvers) = &node.public_ip {
         spec.backend_config.insert("public-ip".to_owned(), resolvers.clone());
@@ -110,38 +116,6 @@ pub(crate) fn spec(
         }
     }
     Planned { value: Some(spec), problems }
-}
-
-/// The outer addresses of the families that the end has.
-fn public_ips(config: &Config, node: &NodeSettings, local: &Local) -> Result<PerFamily<IpAddr>, Problem> {
-    let (resolvers, field) = match &node.public_ip {
-        Some(resolvers) => (resolvers, subm_api::keys::NODE_PUBLIC_IP),
-        None => (&config.public_ip, "SUBMARINER_PUBLICIP"),
-    };
-    match public_address::resolve(resolvers, field) {
-        // COMPAT: where nothing outside can be asked, whatever is no literal address counts as absent.
-        Err(_) if config.air_gapped => Ok(PerFamily::default()),
-        Ok(found) => {
-            let used = found.iter().filter(|(family, _)| local.private_ips.get(*family).is_some());
-            let used = PerFamily::of(used.map(|(_, address)| *address));
-            // An IPv6 address is rarely hidden by a NAT: without an outer one peers use that of the node.
-            let unknown = used.v4.is_none() && local.private_ips.v4.is_some();
-            if unknown && config.nat_enabled && !config.air_gapped { Err(no_public_ip()) } else { Ok(used) }
-        }
-        Err(problem) => Err(problem),
-    }
-}
-
-fn no_public_ip() -> Problem {
-    Problem {
-        reason: "UnresolvedPublicIP",
-        object: "gateway node".to_owned(),
-        field: "SUBMARINER_PUBLICIP".to_owned(),
-        what: "a NAT is in front of the node (SUBMARINER_NATENABLED) and its outer address is not given"
-            .to_owned(),
-        remedy: "set ipv4:ADDRESS or ipv6:ADDRESS, here or as the node's annotation gateway.submariner.io/public-ip"
-            .to_owned(),
-    }
 }
 
 fn no_health_check_address(config: &Config, pods: &CidrSet) -> Problem {
@@ -170,6 +144,16 @@ pub(crate) fn epoch(
     let seen = takeovers.iter().map(|(epoch, _)| *epoch).max().unwrap_or_default();
     let mut last = takeovers.iter().filter(|(epoch, _)| *epoch == seen).peekable();
     if last.peek().is_some() && last.all(|(_, is_ours)| *is_ours) { seen } else { seen.next() }
+}
+
+/// The public addresses under which our end was published last.
+pub(crate) fn published(
+    ours: Option<&CableName>,
+    hostname: &HostName,
+    own: &[Endpoint],
+) -> PerFamily<IpAddr> {
+    let same = |one: &&Endpoint| Some(&one.cable_name) == ours && one.hostname == *hostname;
+    own.iter().find(same).map(|one| one.public_ips).unwrap_or_default()
 }
 
 /// The Endpoint that supersedes all others.

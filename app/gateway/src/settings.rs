@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use subm_cable::InClear;
 use subm_kube::HubSettings;
 use subm_probe::LeaseTiming;
 use subm_types::{Backend, CidrSet, ClusterId};
@@ -142,6 +143,8 @@ pub struct Config {
     pub nat_enabled: bool,
     /// Whether nothing outside can be reached.
     pub air_gapped: bool,
+    /// How far a cable that does not encrypt may lead.
+    pub in_clear: InClear,
     /// The UDP port of the tunnels, unless the node names one.
     pub udp_port: u16,
     /// The secret that all clusters share.
@@ -222,6 +225,7 @@ impl Reader {
             );
         }
         let nat_enabled = self.flag("SUBMARINER_NATENABLED", cluster.nat_enabled.as_deref());
+        let in_clear = self.flag("SUBMARINER_ALLOWCLEARTOPUBLIC", cluster.clear_to_public.as_deref());
         let udp_port = self.port("CE_IPSEC_NATTPORT", cluster.natt_port.as_deref());
         let metrics_port = self.number("SUBMARINER_METRICSPORT", process.metrics_port.as_deref());
         let (lease, health, task) = (self.lease(lease), self.health(health), self.task(process));
@@ -238,6 +242,7 @@ impl Reader {
             public_ip: text(cluster.public_ip.as_deref()).to_owned(),
             nat_enabled: nat_enabled.unwrap_or(false),
             air_gapped: cluster.air_gapped.as_deref() == Some("true"),
+            in_clear: if in_clear == Some(true) { InClear::Anywhere } else { InClear::Private },
             udp_port: udp_port.unwrap_or(subm_api::backend_config::DEFAULT_UDP_PORT),
             metrics_port: metrics_port.unwrap_or(DEFAULT_METRICS_PORT),
             pod_name: process.pod_name.clone().filter(|name| !name.is_empty()),

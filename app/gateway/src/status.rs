@@ -1,13 +1,13 @@
 //! What the Gateway object says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use subm_api::EndpointSpec;
 use subm_api::connection::{Connection, ConnectionStatus, LatencyRtt};
 use subm_api::duration::GoDuration;
 use subm_api::gateway::{GatewayStatus, HaStatus};
-use subm_cable::{Probed, State, Tunnel, driver};
+use subm_cable::{Probed, Refused, State, Status, Tunnel, Unprobed, driver, unprobed};
 use subm_ipsec::IpsecReport;
 use subm_plan::ipsec::PairEvidence;
 use subm_plan::{Evidence, PeerEvidence, StepFailure};
@@ -17,7 +17,6 @@ use subm_runtime::icmp::Probes;
 use subm_types::{CableId, Family, Problem};
 
 use crate::conditions::{Finding, Holds, Reasons, SHOWN, Surroundings};
-use crate::settings::HealthCheck;
 use crate::view::{Cables, Leadership, Outcome, View};
 
 /// Everything that the status speaks of.
@@ -44,6 +43,17 @@ pub(crate) struct Traffic {
     pub(crate) received: u64,
     /// Bytes sent.
     pub(crate) sent: u64,
+}
+
+/// How one cable stands.
+#[derive(Debug, Clone)]
+pub(crate) struct CableState {
+    /// As the Gateway says it.
+    pub(crate) connection: Connection,
+    /// What its own driver counts.
+    pub(crate) traffic: Option<Traffic>,
+    /// How long its last handshake is past, where there are some.
+    pub(crate) handshake: Option<Duration>,
 }
 
 /// Problems that keep this gateway from its work, rather than one remote from being reached.
@@ -97,29 +107,9 @@ impl Sources<'_> {
             || self.connections().iter().any(connecting)
     }
 
-    /// The tunnels and how they stand, in the order of their clusters.
+    /// The tunnels and how they stand, and those that there cannot be, in the order of their clusters.
     pub(crate) fn connections(&self) -> Vec<Connection> {
-        let Cables::Keep(plan) = &self.outcome.cables else { return Vec::new() };
-        plan.tunnels.iter().map(|(id, tunnel)| self.connection(id, tunnel)).collect()
-    }
-
-    /// The family that goes through each tunnel, in the order of the connections.
-    pub(crate) fn families(&self) -> Vec<Family> {
-        let Cables::Keep(plan) = &self.outcome.cables else { return Vec::new() };
-        plan.tunnels.keys().map(|id| id.family).collect()
-    }
-
-    /// What went through each tunnel as its own driver tells, in the order of the connections. What tunnels have in
-    /// common is told with the first.
-    pub(crate) fn traffic(&self) -> Vec<Option<Traffic>> {
-        let Cables::Keep(plan) = &self.outcome.cables else { return Vec::new() };
-        let mut told = BTreeSet::new();
-        let mut first = |tunnel: &Tunnel| told.insert(tunnel.peer?).then(|| self.peer(tunnel)).flatten();
-        let mut of = |tunnel: &Tunnel| {
-            let of_peer = |peer: PeerEvidence| Traffic { received: peer.received, sent: peer.sent };
-            self.pairs(tunnel).or_else(|| first(tunnel).map(of_peer))
-        };
-        plan.tunnels.values().map(&mut of).collect()
+        self.cables().into_values().map(|cable| cable.connection).collect()
     }
 
     /// What went through the pairs of subnets of a tunnel.
@@ -135,6 +125,41 @@ impl Sources<'_> {
         Some(pairs.fold(Traffic::default(), sum))
     }
 
+    /// The connections with what is told of each beside.
+    pub(crate) fn cables(&self) -> BTreeMap<CableId, CableState> {
+        let Cables::Keep(plan) = &self.outcome.cables else { return BTreeMap::new() };
+        // What tunnels have in common is told with the first.
+        let mut told = BTreeSet::new();
+        let mut first = |tunnel: &Tunnel| told.insert(tunnel.peer?).then(|| self.peer(tunnel)).flatten();
+        let tunnels = plan.tunnels.iter().map(|(id, tunnel)| {
+            let peer = first(tunnel);
+            let of_peer = |peer: PeerEvidence| Traffic { received: peer.received, sent: peer.sent };
+            let state = CableState {
+                connection: self.connection(id, tunnel),
+                traffic: self.pairs(tunnel).or_else(|| peer.map(of_peer)),
+                handshake: peer.and_then(|peer| peer.handshake),
+            };
+            (id.clone(), state)
+        });
+        let mut out: BTreeMap<CableId, CableState> = tunnels.collect();
+        for (id, refused) in &plan.refused {
+            let connection = self.refused(refused);
+            out.entry(id.clone()).or_insert(CableState { connection, traffic: None, handshake: None });
+        }
+        out
+    }
+
+    fn refused(&self, Refused { endpoint, problem }: &Refused) -> Connection {
+        Connection {
+            status: ConnectionStatus::Error,
+            status_message: format!("no cable: {}; {}", problem.what, problem.remedy),
+            endpoint: self.outcome.remotes.get(&endpoint.object).cloned().unwrap_or_default(),
+            using_ip: String::new(),
+            using_nat: false,
+            latency_rtt: None,
+        }
+    }
+
     fn peer(&self, tunnel: &Tunnel) -> Option<PeerEvidence> {
         self.evidence.get(&tunnel.peer?).copied()
     }
@@ -143,10 +168,13 @@ impl Sources<'_> {
         let probe = self.probes.paths.get(id).copied();
         let probed = self.probed(tunnel, probe);
         let cable = driver(&self.view.config.driver);
-        let status = cable.map_or_else(subm_cable::unprobed, |cable| {
-            let status = cable.status(tunnel, probed, self.peer(tunnel));
-            cable.refine(status, tunnel, &self.ipsec.evidence)
-        });
+        let status = cable.map_or_else(
+            || Status::from_probes(probed, unprobed),
+            |cable| {
+                let status = cable.status(tunnel, probed, self.peer(tunnel));
+                cable.refine(status, tunnel, &self.ipsec.evidence)
+            },
+        );
         Connection {
             status: match status.state {
                 State::Connected => ConnectionStatus::Connected,
@@ -163,13 +191,13 @@ impl Sources<'_> {
     }
 
     fn probed(&self, tunnel: &Tunnel, probe: Option<Probe>) -> Probed {
-        let Some(HealthCheck { .. }) = self.view.config.health else { return Probed::No };
-        let Some(addresses) = tunnel.probe else { return Probed::No };
+        let Some(check) = self.view.config.health else { return Probed::No(Unprobed::SwitchedOff) };
+        let Some(addresses) = tunnel.probe else { return Probed::No(Unprobed::NoAddress) };
         let family = Family::of(addresses.to);
         if self.probes.troubles.iter().any(|trouble| trouble.family == family) {
-            return Probed::No;
+            return Probed::No(Unprobed::NoSocket);
         }
-        let allowed = self.view.config.health.map_or(Duration::ZERO, HealthCheck::allowed_silence);
+        let allowed = check.allowed_silence();
         match probe.unwrap_or_default() {
             Probe { verdict: Verdict::Pending, .. } => Probed::Pending(addresses.to),
             Probe { verdict: Verdict::Alive, .. } => Probed::Answered,
@@ -222,6 +250,7 @@ impl Sources<'_> {
         out.push(Finding::without("Configured", &problems, Reasons::Of(&OUR_OWN)));
         out.push(self.data_path());
         out.push(self.probing());
+        out.extend(self.view.public_address_finding());
         if driver(&self.view.config.driver).is_some_and(|cable| !cable.encrypts()) {
             let message = format!(
                 "cable driver {} sends everything between clusters in clear; choose another where others may listen",
@@ -277,8 +306,6 @@ fn latency(latency: Latency) -> LatencyRtt {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use subm_probe::Moment;
     use subm_runtime::icmp::NoSocket;
 
@@ -329,7 +356,8 @@ mod tests {
         let without_socket = |probes: &mut Probes<CableId>| {
             probes.troubles.push(NoSocket { family: Family::V4, reason: "forbidden".to_owned() });
         };
-        assert_eq!(said(&view, &report, without_socket, dead(90)), "none not probed, nothing measured");
+        let words = "none not probed (this gateway cannot open an ICMP socket), nothing measured";
+        assert_eq!(said(&view, &report, without_socket, dead(90)), words);
         view.config.health = None;
         assert_eq!(say(&view, alive), "none not probed, nothing measured");
     }
@@ -387,8 +415,7 @@ mod tests {
         let mut broken = west();
         broken.spec.subnets = vec!["nonsense".to_owned()];
         let mut view = active(vec![broken]);
-        view.config.public_ip = "api:ifconfig.me".to_owned();
-        view.config.air_gapped = false;
+        view.config.public_ip = "ipv4:300.0.0.1".to_owned();
         let outcome = view.outcome();
         let probes = Probes { at: seconds(1), paths: BTreeMap::new(), troubles: Vec::new() };
         let report = Report { generation: 1, converged: true, ..Report::default() };
@@ -408,6 +435,7 @@ mod tests {
             ("Configured", "False"),
             ("DataPathProgrammed", "True"),
             ("EndpointsAccepted", "False"),
+            ("PublicAddressKnown", "False"),
             ("Unencrypted", "True"),
         ];
         assert_eq!(holds, BTreeMap::from(expected));

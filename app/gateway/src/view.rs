@@ -7,13 +7,16 @@ use subm_api::{Claims, ClusterSpec, EndpointSpec};
 use subm_cable::{CablePlan, Claim, GatewayView, Local, Way, WireguardKeys};
 use subm_plan::ipsec::IpsecPlan;
 use subm_plan::{HostFacts, NodePlan};
+use subm_probe::public_address::Answers;
 use subm_sync::{Publication, Published, PublishedEndpoint, Snapshot, Takeover};
 use subm_types::{
     CableId, ClusterId, ClusterUid, Endpoint, HostName, IkeSecret, PerFamily, Planned, Problem,
 };
 
+use crate::conditions::Finding;
 use crate::node::NodeSettings;
 use crate::own_end;
+use crate::public_address::{self, Known, Wanted};
 use crate::settings::Config;
 
 /// Whether this gateway is the active one.
@@ -57,6 +60,10 @@ pub(crate) struct View {
     pub(crate) ways: BTreeMap<CableId, Way>,
     /// What keeps that from being found out.
     pub(crate) discovery: Vec<Problem>,
+    /// How others were reached before this process began; absent until that was read.
+    pub(crate) last_ways: Option<BTreeMap<CableId, Way>>,
+    /// What was said of our public address.
+    pub(crate) answers: Answers,
     /// The addresses of the uplink when they were last known: a default route that is away for a moment must not
     /// take the gateway's name away.
     uplink: PerFamily<std::net::IpAddr>,
@@ -133,6 +140,8 @@ impl View {
             missing: Vec::new(),
             ways: BTreeMap::new(),
             discovery: Vec::new(),
+            last_ways: None,
+            answers: Answers::new(),
             uplink: PerFamily::default(),
         }
     }
@@ -158,16 +167,18 @@ impl View {
         if let (Some(node), Some(facts)) = (&self.node, &self.facts) {
             problems.extend(node.problems.iter().cloned());
             let local = self.local(node);
-            let spec = own_end::spec(&self.config, node, &local, facts);
+            let checked = self.home.as_ref().map(|home| (home, self.check(home)));
+            let own = checked.as_ref().map(|(_, checked)| checked.own.as_slice()).unwrap_or_default();
+            let known = self.public_address(&local, &node.hostname, own);
+            let spec = own_end::spec(&self.config, node, (&local, facts), known);
             problems.extend(spec.problems);
             out.own_end = spec.value;
-            if let Some(home) = &self.home {
-                let checked = self.check(home);
+            if let Some((home, checked)) = &checked {
                 problems.extend(checked.problems.iter().cloned());
-                let cables = self.cables(local, &node.hostname, &checked, facts);
+                let cables = self.cables(local, &node.hostname, checked, facts);
                 problems.extend(cables.problems);
                 out.cables = cables.value;
-                out.publication = self.publication(node, out.own_end.as_ref(), &checked);
+                out.publication = self.publication(node, out.own_end.as_ref(), checked);
                 out.remotes = self.remotes(home);
             }
         }
@@ -182,6 +193,27 @@ impl View {
         let local = own_end::local(&self.config, node, self.uplink);
         let ipsec = own_end::ipsec(&self.config, node, &local, (self.ike_secret.as_ref(), self.ike_since));
         Local { uid: self.uid.clone(), wireguard: self.wireguard.clone(), ipsec, ..local }
+    }
+
+    fn public_address(&self, local: &Local, hostname: &HostName, own: &[Endpoint]) -> Known<'_> {
+        let published = own_end::published(own_end::cable_name(local).as_ref(), hostname, own);
+        Known { answers: &self.answers, published }
+    }
+
+    /// How it stands with our public address.
+    pub(crate) fn public_address_finding(&self) -> Option<Finding> {
+        let node = self.node.as_ref()?;
+        let local = self.local(node);
+        let own = self.home.as_ref().map(|home| self.check(home).own).unwrap_or_default();
+        let known = self.public_address(&local, &node.hostname, &own);
+        Some(public_address::finding(&public_address::asked(&self.config, node), &local, known))
+    }
+
+    /// Whom to ask for our public address.
+    pub(crate) fn resolvers(&self) -> Wanted {
+        let Some(node) = &self.node else { return Wanted::default() };
+        let families = self.local(node).private_ips.iter().map(|(family, _)| family).collect();
+        Wanted { resolvers: public_address::asked(&self.config, node).resolvers.wanted, families }
     }
 
     fn check(&self, home: &Snapshot) -> Checked {
@@ -219,14 +251,16 @@ impl View {
         checked: &Checked,
         facts: &HostFacts,
     ) -> Planned<Cables> {
-        match self.leadership {
-            Leadership::Ours => {
+        match (self.leadership, &self.last_ways) {
+            // Until it is known how others were reached, cables that stand are not led elsewhere.
+            (Leadership::Ours, None) => Planned { value: Cables::Hold, problems: Vec::new() },
+            (Leadership::Ours, Some(last_ways)) => {
                 let view = GatewayView {
                     local,
                     endpoints: checked.endpoints.clone(),
                     claims: checked.claims.clone(),
                     facts: facts.clone(),
-                    ways: self.ways.clone(),
+                    ways: last_ways.iter().chain(&self.ways).map(|(id, way)| (id.clone(), *way)).collect(),
                 };
                 let planned = subm_cable::plan(&view);
                 Planned {
@@ -236,7 +270,7 @@ impl View {
             }
             // Without the lease the cables stand until the successor has published itself: the packets that arrive
             // until then have nowhere else to go.
-            Leadership::Others | Leadership::Unknown => {
+            (Leadership::Others | Leadership::Unknown, _) => {
                 let successor =
                     own_end::newest(&checked.own).is_some_and(|newest| newest.hostname != *hostname);
                 let value = if successor { Cables::HandOver } else { Cables::Hold };

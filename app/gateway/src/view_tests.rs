@@ -21,6 +21,7 @@ pub(crate) fn config() -> Config {
         public_ip: "ipv4:203.0.113.1".to_owned(),
         nat_enabled: false,
         air_gapped: false,
+        in_clear: subm_cable::InClear::Private,
         udp_port: 4500,
         psk: crate::settings::Psk::Unset,
         ipsec: crate::settings::IpsecConfig::default(),
@@ -94,6 +95,7 @@ pub(crate) fn active(endpoints: Vec<subm_api::Endpoint>) -> View {
     view.uid = Some(ClusterUid("uid-east".to_owned()));
     view.home = Some(home(endpoints));
     view.leadership = Leadership::Ours;
+    view.last_ways = Some(BTreeMap::new());
     view
 }
 
@@ -250,6 +252,14 @@ fn bad_objects_are_named_and_leave_the_good_ones() {
     "#);
 }
 
+/// Whoever is asked for the public address fails.
+fn nobody_answers(view: &mut View) {
+    use subm_probe::public_address::{Heard, Told};
+    for resolver in view.resolvers().resolvers {
+        view.answers.insert(resolver, Told::Heard(Heard::failed("nobody is there")));
+    }
+}
+
 #[test]
 fn what_the_node_lacks_is_named() {
     let mut view = active(vec![]);
@@ -258,6 +268,7 @@ fn what_the_node_lacks_is_named() {
     let mut bare = facts();
     bare.links.remove(&IfName::constant("cni0"));
     view.set_facts(bare);
+    nobody_answers(&mut view);
     let (_, spec) = published(&view);
     assert_eq!((spec.health_check_ip.as_str(), spec.public_ip.as_str()), ("", ""));
     let reasons: Vec<&str> = view.outcome().problems.iter().map(|problem| problem.reason).collect();
@@ -269,6 +280,8 @@ fn an_unknown_public_address_is_a_problem_only_where_somebody_could_tell_it() {
     let reasons = |public_ip: &str, nat_enabled, air_gapped| {
         let mut view = active(vec![]);
         view.config = Config { public_ip: public_ip.to_owned(), nat_enabled, air_gapped, ..view.config };
+        assert_eq!(view.outcome().problems, [], "whoever was asked just now may still answer");
+        nobody_answers(&mut view);
         let outcome = view.outcome();
         outcome.problems.iter().map(|problem| problem.reason).collect::<Vec<_>>()
     };
@@ -276,4 +289,41 @@ fn an_unknown_public_address_is_a_problem_only_where_somebody_could_tell_it() {
     assert_eq!(reasons("", false, false), [""; 0]);
     assert_eq!(reasons("api:ifconfig.me", false, false), ["UnresolvedPublicIP"]);
     assert_eq!(reasons("api:ifconfig.me", true, true), [""; 0]);
+}
+
+/// Where the cable to west goes; nothing where nothing is planned.
+fn used(view: &View) -> Option<(String, bool)> {
+    let Cables::Keep(plan) = view.outcome().cables else { return None };
+    plan.tunnels.values().next().map(|tunnel| (tunnel.using_ip.to_string(), tunnel.using_nat))
+}
+
+#[test]
+fn after_a_restart_a_cable_goes_on_by_the_way_that_the_gateway_object_tells() {
+    use subm_runtime::View as _;
+
+    use crate::discovery::last_ways;
+    use crate::input::Input;
+
+    let mut remote = west();
+    remote.spec.public_ip = "100.64.0.9".to_owned();
+    let mut view = active(vec![remote.clone()]);
+    view.last_ways = None;
+    assert_eq!(used(&view), None, "what stands is not led elsewhere before that is read");
+    let mut gateway = subm_api::Gateway::default();
+    gateway.status.connections.push(subm_api::connection::Connection {
+        endpoint: remote.spec.clone(),
+        using_ip: "100.64.0.9".to_owned(),
+        using_nat: true,
+        ..Default::default()
+    });
+    view.apply(Input::LastWays(last_ways(&gateway)));
+    let last = Some(("100.64.0.9".to_owned(), true));
+    assert_eq!(used(&view), last);
+    // An answer counts more, and when it is forgotten the Endpoint does.
+    let id = last_ways(&gateway).into_keys().next().unwrap();
+    let private = Way { address: "172.18.0.3".parse().unwrap(), nat: false };
+    view.apply(Input::Ways([(id, private)].into(), Vec::new()));
+    assert_eq!(used(&view), Some(("172.18.0.3".to_owned(), false)));
+    view.apply(Input::Ways(BTreeMap::new(), Vec::new()));
+    assert_eq!(used(&view), Some(("172.18.0.3".to_owned(), false)));
 }

@@ -25,6 +25,7 @@ use crate::conditions::Noticeboard;
 use crate::home::MANAGER;
 use crate::input::Input;
 use crate::metrics::Iterations;
+use crate::public_address::{self, Wanted};
 use crate::publish::{Feeds, Known, Publisher};
 use crate::settings::{Config, Task as Job};
 use crate::view::{Cables, Leadership, Outcome, View};
@@ -82,9 +83,9 @@ fn parts(
         ipsec: keeper.report(),
         gateways,
     };
-    let (names, hostname) = watch::channel(None);
+    let ((names, hostname), (roles, active)) = (watch::channel(None), watch::channel(None));
     let (publication, wanted) = watch::channel(Publication::Hold);
-    let (roles, active) = watch::channel(None);
+    let (resolvers, asked) = watch::channel(Wanted::default());
     let iterations = Iterations::default();
     let (admin, latency) = admin(config, &readiness, converger, (&feeds, &iterations));
     let publisher = Publisher::new(Writer::new(home, MANAGER), feeds.clone(), iterations);
@@ -96,11 +97,10 @@ fn parts(
         Task::spawn("keys", wireguard_keys::follow(home(), to_loop())),
         Task::spawn("secret", ipsec::follow_secret(config.clone(), to_loop())),
         Task::spawn("ike", ipsec::follow_daemon(keeper.report(), inputs.clone())),
-        Task::spawn("ways", discovery::follow(discoverer.ways(), inputs.clone())),
-        Task::spawn("doubts", discovery::doubt(prober.probes(), discoverer.doubts())),
         Task::spawn("latency", metrics::time_plans(generation, feeds.report, latency)),
         admin,
     ];
+    tasks.extend(reaching((&prober, &discoverer), (home().0, inputs), hostname.clone()));
     if config.task == Job::DryRun {
         tasks.push(Task::spawn("onlooker", onlooker(home().0, to_loop())));
     } else {
@@ -110,6 +110,7 @@ fn parts(
             Task::spawn("gateways", gateway_objects(home().0, gateways_sender)),
             Task::spawn("publish", publisher.run()),
             Task::spawn("pod", home::label_pod(home(), active)),
+            Task::spawn("public address", public_address::follow(home().0, asked, inputs.clone())),
         ]);
     }
     let planner = Planner {
@@ -123,10 +124,24 @@ fn parts(
         publication,
         names,
         roles,
+        resolvers,
         established: BTreeMap::new(),
         problems: Vec::new(),
     };
     (planner, tasks)
+}
+
+/// What finds out where the others are reached.
+fn reaching(
+    (prober, discoverer): (&Prober<CableId>, &Discoverer),
+    (home, inputs): (Connection, &mpsc::Sender<Input>),
+    hostname: watch::Receiver<Option<HostName>>,
+) -> [Task; 3] {
+    [
+        Task::spawn("ways", discovery::follow(discoverer.ways(), inputs.clone())),
+        Task::spawn("last ways", discovery::remember((home, inputs.clone()), hostname)),
+        Task::spawn("doubts", discovery::doubt(prober.probes(), discoverer.doubts())),
+    ]
 }
 
 /// Finds out who we are, then keeps hub and home the same.
@@ -164,6 +179,7 @@ struct Planner {
     publication: watch::Sender<Publication>,
     names: watch::Sender<Option<HostName>>,
     roles: watch::Sender<Option<bool>>,
+    resolvers: watch::Sender<Wanted>,
     established: BTreeMap<CableId, i64>,
     problems: Vec<Problem>,
 }
@@ -189,6 +205,7 @@ impl Planner {
         set(&self.publication, outcome.publication.clone());
         set(&self.names, view.node.as_ref().map(|node| node.hostname.clone()));
         set(&self.roles, Some(view.leadership == Leadership::Ours));
+        set(&self.resolvers, view.resolvers());
         for problem in outcome.problems.iter().filter(|problem| !self.problems.contains(problem)) {
             warn!(reason = problem.reason, %problem, "cannot be used");
         }

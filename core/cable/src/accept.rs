@@ -6,14 +6,17 @@ use std::net::IpAddr;
 use subm_peers::{Host, View};
 use subm_types::{CidrSet, Endpoint, Problem};
 
-use crate::GatewayView;
+use crate::driver::CABLES;
+use crate::{GatewayView, Refused};
 
 /// The Endpoints that cables are planned to, and what was left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Accepted {
     /// The followed Endpoint of each remote cluster, in the order in which they came to their networks.
     pub followed: Vec<Endpoint>,
-    /// What was left out, and why.
+    /// Endpoints that are believed and that no cable of this gateway can lead to.
+    pub refused: Vec<Refused>,
+    /// What else was left out, and why.
     pub problems: Vec<Problem>,
 }
 
@@ -30,10 +33,10 @@ pub fn accept(view: &GatewayView) -> Accepted {
         endpoints: &view.endpoints,
         claims: &view.claims,
     });
-    let mut out = Accepted { followed: Vec::new(), problems: peers.problems };
+    let mut out = Accepted { followed: Vec::new(), refused: Vec::new(), problems: peers.problems };
     for endpoint in peers.followed {
         match other_driver(&endpoint, view).or_else(|| address_objection(&endpoint, view)) {
-            Some(problem) => out.problems.push(problem),
+            Some(problem) => out.refused.push(Refused { endpoint, problem }),
             None => out.followed.push(endpoint),
         }
     }
@@ -57,18 +60,37 @@ fn addresses(view: &GatewayView) -> impl Iterator<Item = IpAddr> {
 }
 
 fn other_driver(endpoint: &Endpoint, view: &GatewayView) -> Option<Problem> {
-    (endpoint.backend != view.local.driver).then(|| Problem {
-        reason: "OtherCableDriver",
+    let (theirs, ours) = (&endpoint.backend, &view.local.driver);
+    let known = || CABLES.iter().map(|cable| cable.backend());
+    let problem = |reason, what: String, remedy: String| Problem {
+        reason,
         object: format!("Endpoint {}", endpoint.object),
         field: "spec.backend".to_owned(),
-        what: format!(
-            "cluster {} uses the cable driver {:?}, this cluster {:?}",
-            endpoint.cluster,
-            endpoint.backend.as_str(),
-            view.local.driver.as_str()
-        ),
-        remedy: "join both clusters with the same cable driver".to_owned(),
-    })
+        what,
+        remedy,
+    };
+    let cluster = &endpoint.cluster;
+    if theirs == ours {
+        return None;
+    }
+    if known().any(|one| one == *theirs) {
+        let what = format!(
+            "cluster {cluster} uses the cable driver {:?}, this cluster {:?}",
+            theirs.as_str(),
+            ours.as_str()
+        );
+        return Some(problem(
+            "OtherCableDriver",
+            what,
+            "join both clusters with the same cable driver".to_owned(),
+        ));
+    }
+    let names: Vec<String> = known().map(|one| one.to_string()).collect();
+    let what = format!(
+        "cluster {cluster} uses the cable driver {:?}, which this version does not have",
+        theirs.as_str()
+    );
+    Some(problem("UnsupportedCableDriver", what, format!("join it with one of: {}", names.join(", "))))
 }
 
 fn address_objection(endpoint: &Endpoint, view: &GatewayView) -> Option<Problem> {

@@ -6,9 +6,10 @@ use subm_plan::PeerEvidence;
 use subm_plan::ipsec::IpsecEvidence;
 use subm_types::{Backend, Planned, Problem};
 
+use crate::tunnel::Refuse as _;
 use crate::{
-    Accepted, CablePlan, GatewayView, LibreswanCable, Local, Probed, Status, Tunnel, VxlanCable,
-    WireguardCable, accept,
+    Accepted, CablePlan, GatewayView, LibreswanCable, Local, Probed, Refused, Status, Tunnel, VxlanCable,
+    WireguardCable, accept, families,
 };
 
 /// Something that carries packets between gateways.
@@ -61,7 +62,15 @@ pub fn plan(view: &GatewayView) -> Planned<Option<CablePlan>> {
         return missing(problem);
     }
     let accepted = accept(view);
-    let planned = cable.plan(view, &accepted);
+    let mut planned = cable.plan(view, &accepted);
+    for Refused { endpoint, problem } in accepted.refused {
+        // What has no family in common with us is told once.
+        let families = families::common(&view.local, &endpoint).value;
+        if families.is_empty() {
+            planned.problems.push(problem.clone());
+        }
+        planned.refuse_all(families, &endpoint, &problem);
+    }
     let mut problems = accepted.problems;
     problems.extend(planned.problems);
     problems.sort();

@@ -117,7 +117,7 @@ impl Cable for LibreswanCable {
     }
 
     fn status(&self, _: &Tunnel, probed: Probed, _: Option<PeerEvidence>) -> Status {
-        Status::from_probes(probed, unprobed())
+        Status::from_probes(probed, unprobed)
     }
 
     fn refine(&self, status: Status, tunnel: &Tunnel, evidence: &IpsecEvidence) -> Status {

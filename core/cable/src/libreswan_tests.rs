@@ -42,6 +42,7 @@ fn gateway(subnets: &str, private: &str) -> GatewayView {
                 prefers_server: false,
                 server_since: None,
             }),
+            in_clear: crate::InClear::Private,
         },
         endpoints: Vec::new(),
         claims: BTreeMap::new(),
@@ -212,8 +213,11 @@ fn connected_is_said_only_when_every_pair_is_up() {
     assert_eq!(say(Probed::Answered, &[]), "Connected ");
     let one = "Connecting no security association for 1 of 4: 10.1.0.0/16 to 100.2.0.0/16";
     assert_eq!(say(Probed::Answered, &[2]), one);
-    assert_eq!(say(Probed::No, &[2]), one);
-    assert_eq!(say(Probed::No, &[]), "Connected not probed; all 4 pairs of security associations are up");
+    assert_eq!(say(Probed::No(crate::Unprobed::SwitchedOff), &[2]), one);
+    assert_eq!(
+        say(Probed::No(crate::Unprobed::SwitchedOff), &[]),
+        "Connected not probed; all 4 pairs of security associations are up"
+    );
     let networks: CidrSet = tunnel.networks.clone();
     assert!(networks.contains("10.2.0.1".parse().unwrap()));
 }

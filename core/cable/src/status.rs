@@ -6,8 +6,8 @@ use std::time::Duration;
 /// What probes through a tunnel found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probed {
-    /// There are none: health checks are off, or the remote names no address that answers.
-    No,
+    /// There are none.
+    No(Unprobed),
     /// None was answered yet; it is too early to say that none will be.
     Pending(IpAddr),
     /// They are answered.
@@ -21,6 +21,28 @@ pub enum Probed {
         /// Silence that the user allows; longer is told in the words of the Go implementation.
         allowed: Duration,
     },
+}
+
+/// Why there are no probes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unprobed {
+    /// Health checks are off.
+    SwitchedOff,
+    /// The remote cluster publishes no address that would answer.
+    NoAddress,
+    /// This gateway has no socket to ask by.
+    NoSocket,
+}
+
+impl Unprobed {
+    /// `not probed`, and why.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::SwitchedOff => "not probed",
+            Self::NoAddress => "not probed (the remote cluster publishes no health-check address)",
+            Self::NoSocket => "not probed (this gateway cannot open an ICMP socket)",
+        }
+    }
 }
 
 /// The state of a tunnel.
@@ -46,10 +68,10 @@ pub struct Status {
 }
 
 impl Status {
-    /// A status from the probes alone; `unprobed` is what stands where there are none.
-    pub fn from_probes(probed: Probed, unprobed: Self) -> Self {
+    /// A status from the probes alone; `unprobed` tells what stands where there are none.
+    pub fn from_probes(probed: Probed, unprobed: impl FnOnce(Unprobed) -> Self) -> Self {
         let (state, message) = match probed {
-            Probed::No => return unprobed,
+            Probed::No(why) => return unprobed(why),
             Probed::Pending(address) => {
                 (State::Connecting, format!("waiting for the first answer from {address}"))
             }
@@ -67,8 +89,8 @@ impl Status {
 }
 
 /// What is said of a tunnel that nobody probes and whose driver has no evidence of its own.
-pub fn unprobed() -> Status {
-    Status { state: State::Unknown, message: "not probed, nothing measured".to_owned() }
+pub fn unprobed(why: Unprobed) -> Status {
+    Status { state: State::Unknown, message: format!("{}, nothing measured", why.words()) }
 }
 
 #[cfg(test)]
@@ -80,7 +102,7 @@ mod tests {
         let address = IpAddr::from([10, 1, 0, 1]);
         let (span, allowed) = (Duration::from_millis(1250), Duration::from_secs(6));
         let say = |probed| {
-            let status = Status::from_probes(probed, unprobed());
+            let status = Status::from_probes(probed, unprobed);
             format!("{:?}: {}", status.state, status.message)
         };
         assert_eq!(say(Probed::Answered), "Connected: ");
@@ -93,6 +115,8 @@ mod tests {
             say(Probed::Silent { address, span: allowed * 2, allowed }),
             "Error: Failed to successfully ping the remote endpoint IP \"10.1.0.1\""
         );
-        assert_eq!(say(Probed::No), "Unknown: not probed, nothing measured");
+        assert_eq!(say(Probed::No(Unprobed::SwitchedOff)), "Unknown: not probed, nothing measured");
+        let nothing_to_ask = say(Probed::No(Unprobed::NoAddress));
+        assert!(nothing_to_ask.contains("publishes no health-check address"), "{nothing_to_ask}");
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use subm_plan::NodePlan;
 use subm_plan::ipsec::{ConnectionName, IpsecPlan};
-use subm_types::{CableId, CidrSet, Endpoint, PublicKey};
+use subm_types::{CableId, CidrSet, Endpoint, Family, Planned, Problem, PublicKey};
 
 /// Between which addresses a tunnel is probed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,4 +56,44 @@ pub struct CablePlan {
     pub ipsec: IpsecPlan,
     /// The tunnels in it.
     pub tunnels: BTreeMap<CableId, Tunnel>,
+    /// Those that there cannot be: nothing of ours leads to these ends.
+    pub refused: BTreeMap<CableId, Refused>,
+}
+
+/// An end that is believed and that no tunnel leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The remote end.
+    pub endpoint: Endpoint,
+    /// Why, and what can be done.
+    pub problem: Problem,
+}
+
+/// What can be said with a plan.
+pub(crate) trait Refuse {
+    /// Leaves a tunnel out.
+    fn refuse(&mut self, id: CableId, endpoint: &Endpoint, problem: Problem);
+
+    /// Leaves the tunnels of an end out, of these families.
+    fn refuse_all(
+        &mut self,
+        families: impl IntoIterator<Item = Family>,
+        endpoint: &Endpoint,
+        problem: &Problem,
+    ) {
+        for family in families {
+            let (cluster, path) = (endpoint.cluster.clone(), endpoint.cable_name.clone());
+            self.refuse(CableId { cluster, family, path }, endpoint, problem.clone());
+        }
+    }
+}
+
+impl Refuse for Planned<CablePlan> {
+    fn refuse(&mut self, id: CableId, endpoint: &Endpoint, problem: Problem) {
+        // One cause may hold for both families.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem.clone());
+        }
+        self.value.refused.insert(id, Refused { endpoint: endpoint.clone(), problem });
+    }
 }

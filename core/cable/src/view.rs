@@ -30,6 +30,18 @@ pub struct Local {
     pub wireguard: Option<WireguardKeys>,
     /// What the libreswan driver needs, once it is known.
     pub ipsec: Option<IpsecLocal>,
+    /// Where a driver that does not encrypt may send.
+    pub in_clear: InClear,
+}
+
+/// How far what is not encrypted may go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InClear {
+    /// To private addresses only.
+    #[default]
+    Private,
+    /// Over the internet too.
+    Anywhere,
 }
 
 /// Everything that can influence the cables of a gateway.

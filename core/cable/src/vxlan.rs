@@ -9,11 +9,16 @@ use subm_plan::{
     FdbEntry, Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, Rule, RuleSelector, SysctlKey,
     TableId, Vxlan,
 };
-use subm_types::{Backend, CableId, CableVtep, Endpoint, Family, IfName, MacAddress, Mtu, Planned, Problem};
+use subm_types::{
+    Backend, CableId, CableVtep, Endpoint, Family, IfName, MacAddress, Mtu, Planned, Problem, Reach,
+};
 
 use crate::families::{name, shared, without_uplink};
 use crate::status::unprobed;
-use crate::{Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, Status, Tunnel, Way};
+use crate::tunnel::Refuse as _;
+use crate::{
+    Accepted, Cable, CablePlan, GatewayView, InClear, Local, ProbeAddresses, Probed, Status, Tunnel, Way,
+};
 
 /// COMPAT: the VXLAN network identifier of cables.
 const VNI: u32 = 1000;
@@ -60,7 +65,7 @@ impl Cable for VxlanCable {
             for family in families.value {
                 match tunnel(endpoint, family, view, &mut taken) {
                     Ok(tunnel) => drop(out.value.tunnels.insert(id(family), tunnel)),
-                    Err(problem) => out.problems.push(problem),
+                    Err(problem) => out.refuse(id(family), endpoint, problem),
                 }
             }
         }
@@ -74,7 +79,7 @@ impl Cable for VxlanCable {
     }
 
     fn status(&self, _: &Tunnel, probed: Probed, _: Option<PeerEvidence>) -> Status {
-        Status::from_probes(probed, unprobed())
+        Status::from_probes(probed, unprobed)
     }
 
     fn encrypts(&self) -> bool {
@@ -213,6 +218,9 @@ fn tunnel(
         let what = format!("it has no {} address", name(family));
         return Err(refuse("MissingIP", what, "give that gateway node one"));
     };
+    if Reach::of(way.address) == Reach::Public && view.local.in_clear == InClear::Private {
+        return Err(in_clear_over_the_internet(endpoint, way.address));
+    }
     let vtep = CableVtep::of(*private);
     if let Some(other) = taken.get(&vtep) {
         let what = format!("{private} gives the tunnel address {}, which {other} has", vtep.address());
@@ -236,6 +244,20 @@ fn tunnel(
         peer: None,
         pairs: Vec::new(),
     })
+}
+
+/// Fails closed: whoever wants that says so.
+fn in_clear_over_the_internet(endpoint: &Endpoint, address: IpAddr) -> Problem {
+    Problem {
+        reason: "PublicAddressInClear",
+        object: format!("Endpoint {}", endpoint.object),
+        field: if endpoint.nat_enabled { "spec.public_ip" } else { "spec.private_ip" }.to_owned(),
+        what: format!(
+            "{address} is an address of the internet, where everybody on the way would read what a vxlan cable carries, so there is none to cluster {}",
+            endpoint.cluster
+        ),
+        remedy: "use a cable driver that encrypts, or set SUBMARINER_ALLOWCLEARTOPUBLIC=true on the gateways where the way is your own".to_owned(),
+    }
 }
 
 pub(crate) fn plugin_address(view: &GatewayView, family: Family) -> Option<IpAddr> {

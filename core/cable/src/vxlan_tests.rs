@@ -36,6 +36,7 @@ fn east() -> GatewayView {
             udp_port: 4500,
             wireguard: None,
             ipsec: None,
+            in_clear: InClear::Private,
         },
         endpoints: Vec::new(),
         claims: BTreeMap::new(),
@@ -151,7 +152,7 @@ fn two_remote_clusters_have_an_entry_and_routes_each() {
     let north = Endpoint {
         udp_port: 4501,
         nat_enabled: true,
-        public_ips: ips("203.0.113.7"),
+        public_ips: ips("100.64.0.7"),
         ..endpoint("north", "192.168.3.4", "10.3.0.0/16")
     };
     let endpoints = vec![endpoint("west", "172.18.0.3", "100.2.0.0/16 10.2.0.0/16"), north];
@@ -160,12 +161,12 @@ fn two_remote_clusters_have_an_entry_and_routes_each() {
     address 241.18.0.2/8 dev vxlan-tunnel
     sysctl net.ipv4.conf.vxlan-tunnel.rp_filter = 2
     sysctl net.ipv4.conf.vxlan-tunnel.forwarding = 1
+    fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 100.64.0.7 port 4501 self permanent
     fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 172.18.0.3 self permanent
-    fdb 00:00:00:00:00:00 dev vxlan-tunnel dst 203.0.113.7 port 4501 self permanent
     route 10.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 101 src 10.1.0.1 metric 50
     route 10.3.0.0/16 via 241.168.3.4 dev vxlan-tunnel onlink table 101 src 10.1.0.1 metric 50
     route 100.2.0.0/16 via 241.18.0.3 dev vxlan-tunnel onlink table 101 src 10.1.0.1 metric 50
-    tunnel submariner-cable-north-192-168-3-4 v4 to 203.0.113.7 nat true probe Some((10.3.0.1, Some(10.1.0.1)))
+    tunnel submariner-cable-north-192-168-3-4 v4 to 100.64.0.7 nat true probe Some((10.3.0.1, Some(10.1.0.1)))
     tunnel submariner-cable-west-172-18-0-3 v4 to 172.18.0.3 nat false probe Some((100.2.0.1, Some(10.1.0.1)))
     ");
 }
@@ -190,7 +191,7 @@ fn a_gateway_that_says_it_is_at_an_address_of_another_cluster_takes_nothing_from
 
 #[test]
 fn what_nat_discovery_found_is_used_instead_of_what_the_endpoint_says() {
-    let west = endpoint("west", "172.18.0.3", "10.2.0.0/16");
+    let west = Endpoint { public_ips: ips("100.64.0.9"), ..endpoint("west", "172.18.0.3", "10.2.0.0/16") };
     let (cluster, path) = (west.cluster.clone(), west.cable_name.clone());
     let way = |family, address: &str| {
         let id = CableId { cluster: cluster.clone(), family, path: path.clone() };
@@ -203,15 +204,58 @@ fn what_nat_discovery_found_is_used_instead_of_what_the_endpoint_says() {
         (tunnel.using_ip.to_string(), tunnel.using_nat, sent_to)
     };
     let there = |address: &str| vec![address.parse::<IpAddr>().unwrap()];
-    assert_eq!(
-        planned(way(Family::V4, "203.0.113.9")),
-        ("203.0.113.9".to_owned(), true, there("203.0.113.9"))
-    );
+    assert_eq!(planned(way(Family::V4, "100.64.0.9")), ("100.64.0.9".to_owned(), true, there("100.64.0.9")));
     assert_eq!(
         planned(way(Family::V6, "2001:db8::9")),
         ("172.18.0.3".to_owned(), false, there("172.18.0.3")),
         "found in another family"
     );
+    assert_eq!(
+        planned(way(Family::V4, "100.64.0.8")),
+        ("172.18.0.3".to_owned(), false, there("172.18.0.3")),
+        "an address that the end had before"
+    );
+}
+
+#[test]
+fn nothing_leads_in_clear_to_an_address_of_the_internet_unless_somebody_wants_that() {
+    let north = Endpoint {
+        nat_enabled: true,
+        public_ips: ips("203.0.113.7"),
+        ..endpoint("north", "192.168.3.4", "10.3.0.0/16")
+    };
+    let view = |in_clear| {
+        let local = Local { in_clear, ..east().local };
+        GatewayView { local, endpoints: vec![north.clone()], ..east() }
+    };
+    let closed = plan(&view(InClear::Private));
+    let words = said(&closed.problems);
+    assert!(
+        words.starts_with("PublicAddressInClear: Endpoint north-") && words.contains("203.0.113.7"),
+        "{words}"
+    );
+    assert!(words.contains("set SUBMARINER_ALLOWCLEARTOPUBLIC=true"), "{words}");
+    let closed = closed.value.unwrap();
+    assert!(closed.node.fdb.is_empty() && closed.node.routes.is_empty(), "{}", closed.node);
+    assert_eq!((closed.tunnels.len(), closed.refused.len()), (0, 1), "it shows among the connections");
+    let open = plan(&view(InClear::Anywhere));
+    assert_eq!(open.problems, []);
+    assert_eq!(open.value.unwrap().node.fdb.len(), 1);
+}
+
+#[test]
+fn an_end_of_a_driver_that_we_lack_is_told_and_shown() {
+    let amnezia = Endpoint {
+        backend: Backend::Other("amneziawg".to_owned()),
+        ..endpoint("west", "172.18.0.3", "10.2.0.0/16")
+    };
+    let planned = plan(&GatewayView { endpoints: vec![amnezia], ..east() });
+    let words = said(&planned.problems);
+    assert!(words.starts_with("UnsupportedCableDriver: Endpoint west-"), "{words}");
+    assert!(words.contains(r#""amneziawg", which this version does not have"#), "{words}");
+    let refused: Vec<String> =
+        planned.value.unwrap().refused.keys().map(|id| id.cluster.to_string()).collect();
+    assert_eq!(refused, ["west"]);
 }
 
 #[test]
@@ -250,11 +294,11 @@ fn a_cluster_cannot_take_the_gateways_own_network() {
 fn colliding_tunnel_addresses_leave_the_older_cable() {
     let first = endpoint("west", "172.18.0.3", "10.2.0.0/16");
     let second = Endpoint { created: 101, ..endpoint("north", "10.18.0.3", "10.3.0.0/16") };
-    let with_us = endpoint("south", "192.18.0.2", "10.4.0.0/16");
+    let with_us = endpoint("south", "10.18.0.2", "10.4.0.0/16");
     assert_snapshot!(problems_of([second, with_us, first]), @r#"
     cables to ["west"]
     TunnelAddressConflict: Endpoint north-submariner-cable-north-10-18-0-3 field spec.private_ip: 10.18.0.3 gives the tunnel address 241.18.0.3, which cluster west has; give the gateway nodes addresses that differ in their last three bytes, or use another cable driver
-    TunnelAddressConflict: Endpoint south-submariner-cable-south-192-18-0-2 field spec.private_ip: 192.18.0.2 gives the tunnel address 241.18.0.2, which this gateway has; give the gateway nodes addresses that differ in their last three bytes, or use another cable driver
+    TunnelAddressConflict: Endpoint south-submariner-cable-south-10-18-0-2 field spec.private_ip: 10.18.0.2 gives the tunnel address 241.18.0.2, which this gateway has; give the gateway nodes addresses that differ in their last three bytes, or use another cable driver
     "#);
 }
 

@@ -14,9 +14,11 @@ use subm_types::{
 
 use crate::families::common;
 use crate::status::unprobed;
+use crate::tunnel::Refuse as _;
 use crate::vxlan::outside_rules;
 use crate::{
-    Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, State, Status, Tunnel, Way,
+    Accepted, Cable, CablePlan, GatewayView, Local, ProbeAddresses, Probed, State, Status, Tunnel, Unprobed,
+    Way,
 };
 
 /// COMPAT: seconds of silence after which something is sent.
@@ -88,7 +90,7 @@ impl Cable for WireguardCable {
                         families.value.into_iter().map(|family| tunnel(endpoint, family, (outside, view)));
                     out.value.tunnels.extend(tunnels);
                 }
-                Err(problem) => out.problems.push(problem),
+                Err(problem) => out.refuse_all(families.value, endpoint, &problem),
             }
         }
         out.value.node = own_end(view);
@@ -107,7 +109,7 @@ impl Cable for WireguardCable {
     }
 
     fn status(&self, _: &Tunnel, probed: Probed, evidence: Option<PeerEvidence>) -> Status {
-        Status::from_probes(probed, unprobed_peer(evidence))
+        Status::from_probes(probed, |why| unprobed_peer(why, evidence))
     }
 
     fn encrypts(&self) -> bool {
@@ -116,10 +118,10 @@ impl Cable for WireguardCable {
 }
 
 /// What handshakes tell where nobody probes.
-fn unprobed_peer(evidence: Option<PeerEvidence>) -> Status {
-    let said = |state, what: String| Status { state, message: format!("not probed; {what}") };
+fn unprobed_peer(why: Unprobed, evidence: Option<PeerEvidence>) -> Status {
+    let said = |state, what: String| Status { state, message: format!("{}; {what}", why.words()) };
     match evidence.map(|evidence| evidence.handshake.map(|age| age.as_secs())) {
-        None => unprobed(),
+        None => unprobed(why),
         Some(None) => said(State::Connecting, "no handshake yet".to_owned()),
         Some(Some(age)) if age <= FRESH_SECONDS => {
             said(State::Connected, format!("last handshake {age} s ago"))
@@ -180,10 +182,14 @@ fn outside(
     taken: &mut BTreeMap<PublicKey, String>,
 ) -> Result<Outside, Problem> {
     const KEY: &str = "spec.backend_config.publicKey";
-    let outer = Family::ALL.into_iter().find_map(|family| {
-        view.local.private_ips.get(family)?;
-        view.way_to(endpoint, family)
-    });
+    // A way that answers is better than one in the other family that nobody has tried.
+    let told = || {
+        Family::ALL.into_iter().find_map(|family| {
+            view.local.private_ips.get(family)?;
+            view.way_to(endpoint, family)
+        })
+    };
+    let outer = view.found_to(endpoint).or_else(told);
     let Some(Way { address: using_ip, nat: using_nat }) = outer else {
         let what = "it has no address of a family in which this gateway node has one".to_owned();
         let remedy = "give both gateway nodes an address of the same family";

@@ -49,6 +49,7 @@ fn gateway(uplink: &str, cni: &str, networks: &str) -> GatewayView {
             udp_port: 4500,
             wireguard: Some(keys),
             ipsec: None,
+            in_clear: crate::InClear::Private,
         },
         endpoints: Vec::new(),
         claims: BTreeMap::new(),
@@ -287,8 +288,14 @@ fn probes_decide_and_without_them_handshakes_do() {
         allowed: Duration::from_secs(6),
     };
     assert!(say(silent, Some(3)).starts_with("Error no answer"));
-    assert_eq!(say(Probed::No, None), "Connecting not probed; no handshake yet");
-    assert_eq!(say(Probed::No, Some(3)), "Connected not probed; last handshake 3 s ago");
-    assert_eq!(say(Probed::No, Some(181)), "Error not probed; no handshake for 181 s");
-    assert_eq!(cable.status(tunnel, Probed::No, None), unprobed());
+    assert_eq!(say(Probed::No(Unprobed::SwitchedOff), None), "Connecting not probed; no handshake yet");
+    assert_eq!(
+        say(Probed::No(Unprobed::SwitchedOff), Some(3)),
+        "Connected not probed; last handshake 3 s ago"
+    );
+    assert_eq!(say(Probed::No(Unprobed::SwitchedOff), Some(181)), "Error not probed; no handshake for 181 s");
+    assert_eq!(
+        cable.status(tunnel, Probed::No(Unprobed::SwitchedOff), None),
+        unprobed(Unprobed::SwitchedOff)
+    );
 }

@@ -1,5 +1,5 @@
-//! Sans-I/O protocol cores: ICMP echo, liveness of paths, NAT discovery, and the lease that makes one gateway the
-//! active one.
+//! Sans-I/O protocol cores: ICMP echo, liveness of paths, NAT discovery, the public address, and the lease that makes
+//! one gateway the active one.
 //!
 //! Bytes and time come in, bytes, decisions and deadlines go out. Nothing here opens a socket, reads a clock or
 //! draws a random number; a shell does, and hands over a [`Moment`]. Start with [`liveness`] (is a path alive?),
@@ -9,6 +9,7 @@ pub mod icmp;
 pub mod lease;
 pub mod liveness;
 pub mod nat;
+pub mod public_address;
 mod statistics;
 
 pub use icmp::Echo;

@@ -11,6 +11,7 @@ pub mod interface;
 pub mod key;
 pub mod moment;
 pub mod problem;
+pub mod reach;
 pub mod vtep;
 
 pub use cidr::CidrSet;
@@ -21,4 +22,5 @@ pub use interface::{IfName, MacAddress, Mtu};
 pub use key::{IkeSecret, InvalidKey, PresharedKey, PrivateKey, PublicKey};
 pub use moment::Moment;
 pub use problem::{Planned, Problem};
+pub use reach::Reach;
 pub use vtep::{CableVtep, tunnel_networks};

@@ -37,14 +37,23 @@ pub enum Guarded {
 impl Host {
     /// Makes a NAT of the host: what leaves by this link in IPv4 comes from the link's address.
     pub async fn masquerade(&self, outside: &str, port: SourcePort) -> Result<(), LabError> {
+        self.translate(Family::Ip, outside, port).await
+    }
+
+    /// The same in IPv6 (RFC 6296 has a gentler way; this one is what hides networks).
+    pub async fn masquerade6(&self, outside: &str, port: SourcePort) -> Result<(), LabError> {
+        self.translate(Family::Ip6, outside, port).await
+    }
+
+    async fn translate(&self, family: Family, outside: &str, port: SourcePort) -> Result<(), LabError> {
         let (table, chain) = ("lab-masquerade", "postrouting");
         let nat = match port {
             SourcePort::Kept => NatStatement::masquerade(),
             SourcePort::Random => NatStatement::masquerade().random().fully_random(),
         };
         let hook = BaseChain::nat(NatHook::Postrouting, Priority::SrcNat);
-        let rule = Rule::new(table, chain).family(Family::Ip).match_oif(outside).counter().nat(nat);
-        self.filter_by(Family::Ip, (table, chain, hook), vec![rule], "masquerade what leaves").await
+        let rule = Rule::new(table, chain).family(family).match_oif(outside).counter().nat(nat);
+        self.filter_by(family, (table, chain, hook), vec![rule], "masquerade what leaves").await
     }
 
     /// Lets a port of the NAT's outer address lead to a host behind it.
@@ -68,6 +77,16 @@ impl Host {
 
     /// Makes a firewall of the host: in this family only answers to what went out come in by this link.
     pub async fn firewall(&self, outside: &str, guarded: Guarded) -> Result<(), LabError> {
+        self.firewall_with_ports(outside, guarded, &[]).await
+    }
+
+    /// The same, with UDP ports that everybody may send to.
+    pub async fn firewall_with_ports(
+        &self,
+        outside: &str,
+        guarded: Guarded,
+        open: &[u16],
+    ) -> Result<(), LabError> {
         let family = match guarded {
             Guarded::Ipv4 => Family::Ip,
             Guarded::Ipv6 => Family::Ip6,
@@ -77,7 +96,8 @@ impl Host {
         let rule = || Rule::new(table, chain).family(family).match_iif(outside);
         let known = CtState::ESTABLISHED | CtState::RELATED;
         let answers = rule().then(Match::eq(Field::CtState, known)).counter().accept();
-        let rules = vec![answers, rule().counter().drop()];
+        let open = open.iter().map(|port| rule().match_udp_dport(*port).counter().accept());
+        let rules = std::iter::once(answers).chain(open).chain([rule().counter().drop()]).collect();
         self.filter_by(family, (table, chain, hook), rules, "let only answers in").await
     }
 

@@ -1,5 +1,6 @@
 //! What every daemon stands on: the one reconcile loop, the thread that converges the kernel, tasks, shutdown,
-//! telemetry, metrics, the admin endpoints, the ICMP socket of the probes and the UDP sockets of NAT discovery.
+//! telemetry, metrics, the admin endpoints, the ICMP socket of the probes, the UDP sockets of NAT discovery, and
+//! the client that asks for the public address.
 //!
 //! It decides nothing: views and plans are the application's, differences and probes are the core's. It never
 //! undoes what a plan put into the kernel: a daemon that ends leaves everything as it is.
@@ -11,6 +12,7 @@ pub mod converger;
 pub mod icmp;
 pub mod metrics;
 pub mod nat_discovery;
+pub mod public_address;
 pub mod readiness;
 pub mod shutdown;
 pub mod task;

@@ -21,7 +21,12 @@ struct Kind {
 /// Adds what a converger did to a registry: drift repaired by kind, steps taken and failed, looks and how long
 /// the last one took.
 pub fn register(registry: &mut Registry, converger: &Converger) {
-    registry.register_collector(Box::new(Convergence(converger.report())));
+    register_report(registry, converger.report());
+}
+
+/// The same of a report from wherever.
+pub fn register_report(registry: &mut Registry, report: watch::Receiver<Report>) {
+    registry.register_collector(Box::new(Convergence(report)));
 }
 
 impl Collector for Convergence {

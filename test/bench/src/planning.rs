@@ -146,6 +146,7 @@ fn gateway() -> Result<GatewayView> {
             udp_port: 4500,
             wireguard: None,
             ipsec: None,
+            in_clear: subm_cable::InClear::Private,
         },
         claims: endpoints.iter().map(claim).collect(),
         endpoints,

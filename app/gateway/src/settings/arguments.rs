@@ -64,7 +64,8 @@ pub(super) struct ClusterSettings {
     /// What carries the cables: libreswan, vxlan or wireguard
     #[arg(long, env = "SUBMARINER_CABLEDRIVER")]
     pub(super) cable_driver: Option<String>,
-    /// How the public address is found: ipv4:ADDRESS
+    /// How the public address is found, the preferred first: api:HOST/PATH, dns:NAME, ipv4:ADDRESS, ipv6:ADDRESS,
+    /// lb:SERVICE, with commas between; some public services where nothing is set
     #[arg(long, env = "SUBMARINER_PUBLICIP")]
     pub(super) public_ip: Option<String>,
     /// Whether a NAT is in front of the node
@@ -79,6 +80,9 @@ pub(super) struct ClusterSettings {
     /// Name of the Secret with `psk`, or the directory where it is mounted
     #[arg(long, env = "CE_IPSEC_PSKSECRET")]
     pub(super) psk_secret: Option<String>,
+    /// `true` lets a cable that does not encrypt (vxlan) lead to addresses of the internet; else there is none
+    #[arg(long, env = "SUBMARINER_ALLOWCLEARTOPUBLIC")]
+    pub(super) clear_to_public: Option<String>,
     /// `true` where nothing outside the clusters can be reached
     #[arg(long, env = "AIR_GAPPED_DEPLOYMENT")]
     pub(super) air_gapped: Option<String>,

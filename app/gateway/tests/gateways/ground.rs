@@ -2,6 +2,8 @@
 
 #[path = "adjusted.rs"]
 mod adjusted;
+#[path = "surroundings.rs"]
+mod surroundings;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,7 +16,7 @@ use serde_json::{Value, json};
 use subm_apiserver::{ApiServer, Authority, Credential, kubeconfig};
 use subm_kernel::Kernel;
 use subm_kube::HubSettings;
-use subm_lab::{Host, LabError, SourcePort, Transport, Veth, traffic};
+use subm_lab::{Host, LabError, traffic};
 use subm_plan::numbers::{RULE_REMOTE, TABLE_REMOTE};
 use subm_plan::{NodePlan, Rule, RuleSelector, Scope, World as _, diff};
 use subm_probe::LeaseTiming;
@@ -23,12 +25,11 @@ use subm_types::{Backend, Family, PerFamily};
 use submariner_gateway::Config;
 use submariner_gateway::settings::{HealthCheck, Task};
 
+pub(crate) use surroundings::Behind;
+
 const BROKER: &str = "submariner-k8s-broker";
 const HOME: &str = "submariner-operator";
 const UNDERLAY: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 1);
-/// The inner side of a NAT, and the gateway behind it.
-const LAN: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 1);
-const HIDDEN: Ipv4Addr = Ipv4Addr::new(192, 168, 77, 2);
 const UNDERLAY6: Ipv6Addr = Ipv6Addr::new(0xfd31, 0, 0, 0, 0, 0, 0, 1);
 /// Longer than anything here takes on a busy machine.
 const LIMIT: Duration = Duration::from_mins(3);
@@ -60,14 +61,6 @@ struct Member {
     number: u8,
     families: &'static [Family],
     behind: Behind,
-}
-
-/// What is between a gateway and the underlay.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Behind {
-    Nothing,
-    /// A NAT that leads the ports of cables and of NAT discovery to the gateway.
-    PortForward,
 }
 
 impl Member {
@@ -320,16 +313,8 @@ impl Ground {
 
     async fn wire(&self, member: Member) -> Host {
         let host = Host::create(&member.node()).await.unwrap();
-        match member.behind {
-            Behind::Nothing => self.plug_in(&host, member).await,
-            Behind::PortForward => self.hide(&host, member).await,
-        }
+        self.connect(&host, member).await;
         host.add_bridge("cni0", 1500).await.unwrap();
-        if member.families.contains(&Family::V6) {
-            let outside = underlay_address6(member.cluster, member.number);
-            host.add_address("eth0", format!("{outside}/64").parse().unwrap()).await.unwrap();
-            host.add_route("::/0".parse().unwrap(), UNDERLAY6).await.unwrap();
-        }
         for family in member.families {
             let prefix = if *family == Family::V4 { 24 } else { 64 };
             let address = IpNet::new(member.inside(*family), prefix).unwrap();
@@ -337,33 +322,6 @@ impl Ground {
         }
         host.enter(|| lead_to_remote_clusters(member.families)).unwrap();
         host
-    }
-}
-
-impl Ground {
-    /// Connects a host to the underlay under the address of a member.
-    async fn plug_in(&self, host: &Host, member: Member) {
-        let port = format!("p-{}", member.node());
-        Veth { here: (host, "eth0"), there: (&self.underlay, &port), mtu: 1500 }.lay().await.unwrap();
-        self.underlay.attach(&port, "br0").await.unwrap();
-        let outside = underlay_address(member.cluster, member.number);
-        host.add_address("eth0", format!("{outside}/24").parse().unwrap()).await.unwrap();
-        host.add_route("0.0.0.0/0".parse().unwrap(), UNDERLAY).await.unwrap();
-    }
-
-    /// Puts a NAT between a host and the underlay, which has the member's address.
-    async fn hide(&self, host: &Host, member: Member) {
-        let nat = Host::create(&format!("nat-{}", member.cluster)).await.unwrap();
-        self.plug_in(&nat, member).await;
-        Veth { here: (host, "eth0"), there: (&nat, "lan0"), mtu: 1500 }.lay().await.unwrap();
-        nat.add_address("lan0", format!("{LAN}/24").parse().unwrap()).await.unwrap();
-        host.add_address("eth0", format!("{HIDDEN}/24").parse().unwrap()).await.unwrap();
-        host.add_route("0.0.0.0/0".parse().unwrap(), LAN).await.unwrap();
-        nat.forward_packets().unwrap();
-        nat.masquerade("eth0", SourcePort::Kept).await.unwrap();
-        for port in [4490, 4500] {
-            nat.forward_port("eth0", (Transport::Udp, port), (HIDDEN, port).into()).await.unwrap();
-        }
     }
 }
 
@@ -493,6 +451,7 @@ fn config(member: Member, hub: HubSettings, kubeconfig: std::path::PathBuf) -> C
         public_ip: String::new(),
         nat_enabled: false,
         air_gapped: true,
+        in_clear: subm_cable::InClear::Private,
         udp_port: 4500,
         psk: submariner_gateway::settings::Psk::Unset,
         ipsec: submariner_gateway::settings::IpsecConfig::default(),

@@ -4,6 +4,7 @@
 
 #[expect(dead_code, reason = "shared with the tests of IPsec cables")]
 mod ground;
+mod matrix;
 
 use std::time::{Duration, Instant};
 
