@@ -17,6 +17,7 @@ use subm_types::{Backend, CableId, CableName, Endpoint, Family, IfName, IkeSecre
 
 use crate::families::{shared, without_uplink};
 use crate::status::unprobed;
+use crate::tunnel::Refuse as _;
 use crate::vxlan::{outside_rules, plugin_address};
 use crate::wireguard::mtu_inside;
 use crate::{
@@ -105,9 +106,9 @@ impl Cable for LibreswanCable {
             out.problems.extend(families.problems);
             let all = families.value.into_iter();
             for ends in all.filter_map(|family| Ends::of(endpoint, family, (view, ipsec))) {
-                match ends.connections() {
+                match ends.connections().and_then(|all| ends.unless_taken(all, &out.value)) {
                     Ok(connections) => connect(&mut out.value, &ends, connections),
-                    Err(problem) => out.problems.push(problem),
+                    Err(problem) => out.refuse(ends.id(), endpoint, problem),
                 }
             }
         }
@@ -168,7 +169,6 @@ fn own_end(view: &GatewayView) -> NodePlan {
 /// Adds the tunnel and the ways to what is behind it.
 fn connect(plan: &mut CablePlan, ends: &Ends<'_>, connections: BTreeMap<ConnectionName, IpsecConnection>) {
     let Ends { endpoint, family, view, using, nat, .. } = *ends;
-    let id = CableId { cluster: endpoint.cluster.clone(), family, path: endpoint.cable_name.clone() };
     let from = plugin_address(view, family);
     let networks = endpoint.subnet_set().of(family);
     for dst in networks.iter() {
@@ -189,7 +189,7 @@ fn connect(plan: &mut CablePlan, ends: &Ends<'_>, connections: BTreeMap<Connecti
         peer: None,
         pairs: connections.iter().map(pair).collect(),
     };
-    plan.tunnels.insert(id, tunnel);
+    plan.tunnels.insert(ends.id(), tunnel);
     plan.ipsec.connections.extend(connections);
 }
 
@@ -221,6 +221,11 @@ impl<'a> Ends<'a> {
         Some(Self { endpoint, family, view, ipsec, private, their_private, using, nat })
     }
 
+    fn id(&self) -> CableId {
+        let Self { endpoint, family, .. } = self;
+        CableId { cluster: endpoint.cluster.clone(), family: *family, path: endpoint.cable_name.clone() }
+    }
+
     /// COMPAT: who calls whom; ends that say nothing of it call each other.
     fn role(&self) -> IpsecRole {
         let greater = self.ipsec.cable_name > self.endpoint.cable_name;
@@ -233,6 +238,12 @@ impl<'a> Ends<'a> {
 
     /// A connection of each pair of subnets.
     fn connections(&self) -> Result<BTreeMap<ConnectionName, IpsecConnection>, Problem> {
+        let Endpoint { cluster, cable_name, .. } = self.endpoint;
+        // COMPAT: every member names its cables so; connections are named after them.
+        let start = format!("submariner-cable-{cluster}-");
+        if !cable_name.0.starts_with(&start) {
+            return Err(self.unusable_name(&format!("{:?} does not begin with {start:?}", cable_name.0)));
+        }
         let ours = subnets(&self.ipsec.subnets, self.family, self.private);
         let theirs = subnets(&self.endpoint.subnets, self.family, self.their_private);
         if ours.len() * theirs.len() > MOST_PAIRS {
@@ -247,6 +258,20 @@ impl<'a> Ends<'a> {
             }
         }
         Ok(out)
+    }
+
+    /// Refuses connections whose names another Endpoint has: what came first stays as it is. The names of cluster `a-1`
+    /// begin like those of a cluster `a`.
+    fn unless_taken(
+        &self,
+        connections: BTreeMap<ConnectionName, IpsecConnection>,
+        plan: &CablePlan,
+    ) -> Result<BTreeMap<ConnectionName, IpsecConnection>, Problem> {
+        if connections.keys().any(|name| plan.ipsec.connections.contains_key(name)) {
+            let name = &self.endpoint.cable_name.0;
+            return Err(self.unusable_name(&format!("{name:?} is the name of another cluster's cable")));
+        }
+        Ok(connections)
     }
 
     /// COMPAT: ends that call each other say who they are by their private addresses, whatever NAT makes of these; where

@@ -35,7 +35,7 @@ fn gateway(subnets: &str, private: &str) -> GatewayView {
             udp_port: 4500,
             wireguard: None,
             ipsec: Some(IpsecLocal {
-                cable_name: CableName("submariner-cable-east".to_owned()),
+                cable_name: CableName("submariner-cable-east-172-18-0-2".to_owned()),
                 subnets,
                 proof: IpsecProof::Secret(IkeSecret::new(b"secret".to_vec())),
                 encapsulated: false,
@@ -63,9 +63,9 @@ fn east() -> GatewayView {
 fn west() -> Endpoint {
     let subnets = nets("100.2.0.0/16 10.2.0.0/16");
     Endpoint {
-        object: "west-submariner-cable-west".to_owned(),
+        object: "west-submariner-cable-west-172-18-0-3".to_owned(),
         cluster: "west".parse().unwrap(),
-        cable_name: CableName("submariner-cable-west".to_owned()),
+        cable_name: CableName("submariner-cable-west-172-18-0-3".to_owned()),
         hostname: HostName("west-gateway".to_owned()),
         health_check_ips: ips("10.2.0.1"),
         subnets,
@@ -109,10 +109,10 @@ fn every_pair_of_subnets_is_a_connection_and_routes_lead_into_the_link() {
     route 10.2.0.0/16 dev ipsec83 table 101 src 10.1.0.1 metric 50
     route 100.2.0.0/16 dev ipsec83 table 101 src 10.1.0.1 metric 50
     ike secret (hidden)
-    ike submariner-cable-west-v4-0-0 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 100.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 100.2.0.0/16
-    ike submariner-cable-west-v4-0-1 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 100.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 10.2.0.0/16
-    ike submariner-cable-west-v4-1-0 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 10.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 100.2.0.0/16
-    ike submariner-cable-west-v4-1-1 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 10.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 10.2.0.0/16
+    ike submariner-cable-west-172-18-0-3-v4-0-0 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 100.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 100.2.0.0/16
+    ike submariner-cable-west-172-18-0-3-v4-0-1 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 100.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 10.2.0.0/16
+    ike submariner-cable-west-172-18-0-3-v4-1-0 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 10.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 100.2.0.0/16
+    ike submariner-cable-west-172-18-0-3-v4-1-1 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 10.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 10.2.0.0/16
     ");
 }
 
@@ -127,7 +127,7 @@ fn behind_nat_ends_keep_their_names_and_wrap_what_they_send() {
     };
     let view = GatewayView { endpoints: vec![north], ..gateway("10.1.0.0/16", "172.18.0.2") };
     assert_snapshot!(ike(&view), @r"
-    ike submariner-cable-west-v4-0-0 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 10.1.0.0/16 to host 203.0.113.7 port 4501 id 172.18.0.3 net 10.2.0.0/16 encapsulated
+    ike submariner-cable-west-172-18-0-3-v4-0-0 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 10.1.0.0/16 to host 203.0.113.7 port 4501 id 172.18.0.3 net 10.2.0.0/16 encapsulated
     ");
 }
 
@@ -141,12 +141,12 @@ fn who_prefers_to_be_called_is() {
     };
     assert_eq!(role(true, None), role(false, None));
     assert_snapshot!(role(true, Some(false)), @r"
-    ike submariner-cable-west-v4-0-0 server psk if_id 83 host 172.18.0.2 port 4500 id @172.18.0.2-0-0 net 100.1.0.0/16 to host %any id @172.18.0.3-0-0 net 10.2.0.0/16
-    ike submariner-cable-west-v4-1-0 server psk if_id 83 host 172.18.0.2 port 4500 id @172.18.0.2-1-0 net 10.1.0.0/16 to host %any id @172.18.0.3-0-1 net 10.2.0.0/16
+    ike submariner-cable-west-172-18-0-3-v4-0-0 server psk if_id 83 host 172.18.0.2 port 4500 id @172.18.0.2-0-0 net 100.1.0.0/16 to host %any id @172.18.0.3-0-0 net 10.2.0.0/16
+    ike submariner-cable-west-172-18-0-3-v4-1-0 server psk if_id 83 host 172.18.0.2 port 4500 id @172.18.0.2-1-0 net 10.1.0.0/16 to host %any id @172.18.0.3-0-1 net 10.2.0.0/16
     ");
     assert_snapshot!(role(false, Some(true)), @r"
-    ike submariner-cable-west-v4-0-0 client psk if_id 83 host 172.18.0.2 id @172.18.0.2-0-0 net 100.1.0.0/16 to host 172.18.0.3 port 4500 id @172.18.0.3-0-0 net 10.2.0.0/16
-    ike submariner-cable-west-v4-1-0 client psk if_id 83 host 172.18.0.2 id @172.18.0.2-1-0 net 10.1.0.0/16 to host 172.18.0.3 port 4500 id @172.18.0.3-0-1 net 10.2.0.0/16
+    ike submariner-cable-west-172-18-0-3-v4-0-0 client psk if_id 83 host 172.18.0.2 id @172.18.0.2-0-0 net 100.1.0.0/16 to host 172.18.0.3 port 4500 id @172.18.0.3-0-0 net 10.2.0.0/16
+    ike submariner-cable-west-172-18-0-3-v4-1-0 client psk if_id 83 host 172.18.0.2 id @172.18.0.2-1-0 net 10.1.0.0/16 to host 172.18.0.3 port 4500 id @172.18.0.3-0-1 net 10.2.0.0/16
     ");
     // Of two the one with the greater name is the server, and "west" is greater than "east".
     assert_eq!(role(true, Some(true)), role(false, Some(true)));
@@ -162,8 +162,8 @@ fn both_families_have_connections_of_their_own() {
     let view =
         GatewayView { endpoints: vec![west], ..gateway("10.1.0.0/16 fd01::/48", "172.18.0.2 fc00:18::2") };
     assert_snapshot!(ike(&view), @r"
-    ike submariner-cable-west-v4-0-0 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 10.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 10.2.0.0/16
-    ike submariner-cable-west-v6-0-0 peer psk if_id 83 host fc00:18::2 port 4500 id fc00:18::2 net fd01::/48 to host fc00:18::3 port 4500 id fc00:18::3 net fd02::/48
+    ike submariner-cable-west-172-18-0-3-v4-0-0 peer psk if_id 83 host 172.18.0.2 port 4500 id 172.18.0.2 net 10.1.0.0/16 to host 172.18.0.3 port 4500 id 172.18.0.3 net 10.2.0.0/16
+    ike submariner-cable-west-172-18-0-3-v6-0-0 peer psk if_id 83 host fc00:18::2 port 4500 id fc00:18::2 net fd01::/48 to host fc00:18::3 port 4500 id fc00:18::3 net fd02::/48
     ");
 }
 
@@ -172,13 +172,43 @@ fn what_a_remote_publishes_is_refused_before_it_reaches_the_daemon() {
     let many = (0..40).map(|number| format!("10.2.{number}.0/24").parse().unwrap()).collect();
     let view = GatewayView { endpoints: vec![Endpoint { subnets: many, ..west() }], ..east() };
     assert!(show(&view).contains("TooManySubnets"), "{}", show(&view));
-    for bad in ["--shutdown", "a\" b", "x;y", "\nconn z", ""] {
+    let of_others =
+        ["submariner-cable-north-172-18-0-3", "submariner-cable-west", "submariner-cable-west2-1"];
+    let unreadable = ["--shutdown", "a\" b", "x;y", "\nconn z", "", "submariner-cable-west-\nconn z"];
+    for bad in unreadable.into_iter().chain(of_others) {
         let west = Endpoint { cable_name: CableName(bad.to_owned()), ..west() };
         let view = GatewayView { endpoints: vec![west], ..east() };
         assert!(show(&view).contains("InvalidCableName") && ike(&view).is_empty(), "{bad:?}");
     }
     let secretless = GatewayView { local: Local { ipsec: None, ..east().local }, ..east() };
     assert!(show(&secretless).starts_with("nothing planned\nNoIpsecSecret"), "{}", show(&secretless));
+}
+
+#[test]
+fn no_member_takes_the_connections_of_another() {
+    let name = CableName("submariner-cable-west-1-172-18-0-4".to_owned());
+    let first = Endpoint {
+        object: "west-1-submariner-cable-west-1-172-18-0-4".to_owned(),
+        cluster: "west-1".parse().unwrap(),
+        cable_name: name.clone(),
+        private_ips: ips("172.18.0.4"),
+        health_check_ips: ips("10.4.0.1"),
+        subnets: nets("10.4.0.0/16"),
+        cluster_uid: Some(ClusterUid("uid-west-1".to_owned())),
+        ..west()
+    };
+    // Also cluster "west" may begin so.
+    let second = Endpoint { cable_name: name, subnets: nets("10.2.0.0/16"), created: 200, ..west() };
+    let view = GatewayView { endpoints: vec![second, first.clone()], ..east() };
+    assert_eq!(ike(&view), ike(&GatewayView { endpoints: vec![first], ..east() }));
+    let planned = plan(&view);
+    let reasons: Vec<_> = planned.problems.iter().map(|one| (one.reason, one.object.as_str())).collect();
+    assert_eq!(reasons, [("InvalidCableName", "Endpoint west-submariner-cable-west-172-18-0-3")]);
+    let value = planned.value.unwrap();
+    let clusters = |ids: Vec<&CableId>| ids.iter().map(|id| id.cluster.to_string()).collect::<Vec<_>>();
+    assert_eq!(clusters(value.tunnels.keys().collect()), ["west-1"]);
+    assert_eq!(clusters(value.refused.keys().collect()), ["west"]);
+    assert!(!value.node.routes.keys().any(|key| key.dst == nets("10.2.0.0/16")[0]), "{}", value.node);
 }
 
 #[test]

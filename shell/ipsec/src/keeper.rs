@@ -258,6 +258,10 @@ impl Worker {
                 log_dry(&step);
             } else if self.is_due(&step) {
                 self.apply(&step, &failures);
+            } else {
+                // A step that rests has still failed.
+                let name = step.to_string();
+                self.report.failures.extend(failures.iter().filter(|one| one.step == name).cloned());
             }
         }
         let present = |name: &String| state.daemon.iter().any(|one| one.connections.contains_key(name));
@@ -346,4 +350,50 @@ fn log_taken(step: &IpsecStep) {
 
 fn log_failed(failure: &StepFailure) {
     warn!(step = %failure.step, error = %failure.reason, "step failed, trying again later");
+}
+
+#[cfg(test)]
+mod tests {
+    use subm_plan::ipsec::{ConnectionName, IkeId, IkeProof, IpsecConnection, IpsecEnd, IpsecRole};
+    use subm_types::Family;
+
+    use super::*;
+
+    fn connections() -> BTreeMap<ConnectionName, IpsecConnection> {
+        let end = |address: &str, network: &str| IpsecEnd {
+            address: Some(address.parse().unwrap()),
+            id: IkeId::Address(address.parse().unwrap()),
+            network: network.parse().unwrap(),
+            port: None,
+        };
+        let connection = IpsecConnection {
+            role: IpsecRole::Peer,
+            proof: IkeProof::Secret,
+            local: end("172.18.0.2", "10.1.0.0/16"),
+            remote: end("172.18.0.3", "10.2.0.0/16"),
+            encapsulated: false,
+            interface: IPSEC_INTERFACE,
+        };
+        let name = ConnectionName::of("submariner-cable-west-172-18-0-3", Family::V4, (0, 0));
+        [(name.unwrap(), connection)].into()
+    }
+
+    #[test]
+    fn a_step_that_failed_stays_told_until_it_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        // No daemon starts in a folder that cannot be made.
+        let places = Places::new(file.join("ipsec"), None);
+        let settings = Settings { places, debug: false, dry_run: false };
+        let mut worker = Worker::new(settings, watch::channel(IpsecReport::default()).0);
+        worker.plan = Some(IpsecPlan { connections: connections(), ..IpsecPlan::default() });
+        worker.converge(&BTreeMap::new());
+        let first = worker.report.failures.clone();
+        let started = worker.started;
+        assert_eq!(first.len(), 1, "{first:?}");
+        worker.converge(&BTreeMap::new());
+        assert_eq!(worker.started, started, "it was tried again too soon");
+        assert_eq!(worker.report.failures, first);
+    }
 }
