@@ -46,6 +46,10 @@ const LANES: &[Lane] = &[
     Lane { tests: "package(subm-kernel) & kind(test)", kernels: &[] },
     // ESP of the kernel under libreswan's daemon.
     Lane { tests: "package(submariner-gateway) & binary(ipsec)", kernels: &["6.1"] },
+    // WireGuard that the kernel carries, between gateways.
+    Lane { tests: "package(submariner-gateway) & test(/^kernel_wireguard::/)", kernels: &["6.12"] },
+    // Probes over wires that lose, delay and reorder.
+    Lane { tests: "package(submariner-gateway) & test(/^netem::/)", kernels: &["6.12"] },
 ];
 
 /// Programs of other packages that tests start, unpacked for the guest alone.
@@ -66,9 +70,12 @@ pub(crate) struct Choice {
     /// Boot only these kernels (6.12, 6.1, 5.10).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// A nextest filter expression that narrows the run; tests outside of the lanes are reached by it too.
+    /// A nextest filter expression in place of what the lanes say.
     #[arg(short = 'E', long)]
     filter: Option<String>,
+    /// Build only these packages; the daemons, where tests start them, are then those of the last build.
+    #[arg(short, long, value_delimiter = ',')]
+    package: Vec<String>,
 }
 
 /// Boots every kernel and runs its tests in it.
@@ -81,7 +88,7 @@ pub(crate) fn run(tree: &Tree, choice: &Choice) -> Result<Ran> {
         return Ok(Ran::Skipped(lack));
     }
     setup::run(tree, setup::Purpose::Test)?;
-    let tests = guest::Tests::build(tree)?;
+    let tests = guest::Tests::build(tree, &choice.package)?;
     let layers = match GUEST_PACKAGES {
         [] => Vec::new(),
         packages => vec![debian::unpacked(tree, packages)?],

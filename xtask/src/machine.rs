@@ -32,6 +32,8 @@ const BESIDE_OTHERS: &str = "package(subm-kernel) & kind(test)";
 
 /// Tests of IPsec cables.
 const IPSEC: &str = "package(submariner-gateway) & binary(ipsec)";
+/// Tests of WireGuard devices that the kernel carries.
+const KERNEL_WIREGUARD: &str = "test(/(^|::)kernel_wireguard::/)";
 
 /// Tests that compare what kubectl prints with what was recorded.
 pub(crate) const BESIDE_RECORD: &str =
@@ -44,6 +46,13 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { name: "ip", filter: BESIDE_OTHERS, lack: |_| Ok(program("ip")) },
     Group { name: "nft", filter: BESIDE_OTHERS, lack: |_| Ok(program("nft")) },
     Group { name: "libreswan", filter: IPSEC, lack: ipsec },
+    Group {
+        name: "kernel WireGuard",
+        filter: KERNEL_WIREGUARD,
+        lack: |tree| Ok(capabilities(tree, &["--", "wireguard"])?.map(elsewhere)),
+    },
+    Group { name: "wg", filter: KERNEL_WIREGUARD, lack: |_| Ok(program("wg").map(elsewhere)) },
+    Group { name: "netem", filter: "test(/(^|::)netem::/)", lack: |_| Ok(netem().map(elsewhere)) },
     Group { name: "tun", filter: "package(subm-kernel) & test(/^tunnels::tun_/)", lack: |_| Ok(tun()) },
     Group {
         name: "kubernetes",
@@ -80,6 +89,12 @@ fn namespaces() -> Option<String> {
         "ordinary users may not make namespaces here: run this as root"
     };
     (!made.is_ok_and(|status| status.success())).then(|| remedy.to_owned())
+}
+
+/// What is not here is so on a kernel that is booted for it.
+fn elsewhere(mut lack: String) -> String {
+    lack.push_str("; `make test-kernel` runs them");
+    lack
 }
 
 fn kernel(tree: &Tree) -> Result<Option<String>> {
@@ -119,6 +134,21 @@ fn in_namespace(arguments: &[&str]) -> Command {
     }
     command.args(["--net", "--"]).args(arguments);
     command
+}
+
+/// Why wires cannot lose, delay and reorder packets here.
+fn netem() -> Option<String> {
+    if namespaces().is_some() {
+        return None;
+    }
+    let mut command = in_namespace(&["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"]);
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => {
+            Some(format!("netem: {}", String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ")))
+        }
+        Err(error) => Some(format!("netem: tc: {error}")),
+    }
 }
 
 fn tun() -> Option<String> {

@@ -61,12 +61,14 @@ impl Asked {
     }
 }
 
-/// Of what a kernel can lack, cables over VXLAN need one thing, WireGuard one of two, and IPsec two.
+/// Of what a kernel can lack, cables over VXLAN need one thing, WireGuard one of three, and IPsec two.
 fn missing(kernel: &Kernel, driver: &Backend) -> Vec<Problem> {
     let answers = kernel.probe();
     let needed: &[Capability] = match driver {
         Backend::Vxlan => &[Capability::Vxlan],
-        Backend::Wireguard if !answers.has(Capability::Veth) => &[Capability::Tun],
+        Backend::Wireguard if !answers.has(Capability::Veth) && !answers.has(Capability::Wireguard) => {
+            &[Capability::Tun]
+        }
         Backend::Libreswan => &[Capability::Xfrm, Capability::Esp],
         Backend::Wireguard | Backend::Other(_) => &[],
     };

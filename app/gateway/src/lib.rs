@@ -5,6 +5,7 @@
 //! what is in the kernel, and concludes nothing from objects that are absent before every list is complete.
 //! Start with `wiring`.
 
+mod carrier;
 mod conditions;
 mod discovery;
 mod heartbeats;

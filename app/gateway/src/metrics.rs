@@ -22,6 +22,7 @@ use subm_types::Family;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::carrier;
 use crate::publish::{Feeds, Known};
 use crate::status::{CableState, Sources, Traffic};
 use crate::view::Leadership;
@@ -172,7 +173,11 @@ fn encode_own(known: &Known, page: &mut Page<'_>) -> Result<(), std::fmt::Error>
     let epoch = i64::try_from(epoch.unwrap_or(0)).unwrap_or(i64::MAX);
     let problems = i64::try_from(known.outcome.problems.len()).unwrap_or(i64::MAX);
     page.write_one(&catalogue::EPOCH, epoch)?;
-    page.write_one(&catalogue::PROBLEMS, problems)
+    page.write_one(&catalogue::PROBLEMS, problems)?;
+    match carrier::in_kernel(&known.outcome) {
+        Some(yes) => page.write_one(&catalogue::WIREGUARD_IN_KERNEL, i64::from(yes)),
+        None => Ok(()),
+    }
 }
 
 /// What the Gateways of the cluster say, told by one of them.

@@ -33,6 +33,7 @@ pub(crate) fn local(config: &Config, node: &NodeSettings, uplink: PerFamily<IpAd
         wireguard: None,
         ipsec: None,
         in_clear: config.in_clear,
+        wireguard_carrier: config.wireguard_carrier.clone(),
     }
 }
 

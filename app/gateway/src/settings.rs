@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use subm_cable::InClear;
+use subm_cable::{InClear, WireguardCarrier};
 use subm_kube::HubSettings;
 use subm_probe::LeaseTiming;
 use subm_types::{Backend, CidrSet, ClusterId};
@@ -137,6 +137,8 @@ pub struct Config {
     pub service_cidrs: Vec<IpNet>,
     /// What carries the cables.
     pub driver: Backend,
+    /// Who carries the packets of WireGuard cables.
+    pub wireguard_carrier: WireguardCarrier,
     /// How the public address is found.
     pub public_ip: String,
     /// Whether a NAT is in front of the node.
@@ -239,6 +241,7 @@ impl Reader {
             psk: psk(cluster),
             ipsec,
             driver: driver(cluster.cable_driver.as_deref()),
+            wireguard_carrier: text(cluster.wireguard_carrier.as_deref()).into(),
             public_ip: text(cluster.public_ip.as_deref()).to_owned(),
             nat_enabled: nat_enabled.unwrap_or(false),
             air_gapped: cluster.air_gapped.as_deref() == Some("true"),

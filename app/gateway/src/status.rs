@@ -16,6 +16,7 @@ use subm_runtime::Report;
 use subm_runtime::icmp::Probes;
 use subm_types::{CableId, Family, Problem};
 
+use crate::carrier;
 use crate::conditions::{Finding, Holds, Reasons, SHOWN, Surroundings};
 use crate::view::{Cables, Leadership, Outcome, View};
 
@@ -57,10 +58,12 @@ pub(crate) struct CableState {
 }
 
 /// Problems that keep this gateway from its work, rather than one remote from being reached.
-const OUR_OWN: [&str; 10] = [
+const OUR_OWN: [&str; 12] = [
     "MissingKernelFeature",
     "UnknownCableDriver",
     "NoWireguardKey",
+    "NoKernelWireguard",
+    "UnknownWireguardCarrier",
     "NoIpsecSecret",
     "NoUplinkAddress",
     "FamilyWithoutUplink",
@@ -251,6 +254,7 @@ impl Sources<'_> {
         out.push(self.data_path());
         out.push(self.probing());
         out.extend(self.view.public_address_finding());
+        out.extend(carrier::finding(self.outcome));
         if driver(&self.view.config.driver).is_some_and(|cable| !cable.encrypts()) {
             let message = format!(
                 "cable driver {} sends everything between clusters in clear; choose another where others may listen",

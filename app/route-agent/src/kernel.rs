@@ -68,6 +68,7 @@ const fn feature(capability: Capability) -> Option<Feature> {
         | Capability::Veth
         | Capability::Xfrm
         | Capability::Esp
+        | Capability::Wireguard
         | Capability::Conntrack
         | Capability::UserNamespaces => None,
     }

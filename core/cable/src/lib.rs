@@ -6,6 +6,7 @@
 //! [`CABLES`]. Start with [`plan()`].
 
 mod accept;
+mod carrier;
 mod driver;
 mod families;
 mod libreswan;
@@ -17,6 +18,7 @@ mod way;
 mod wireguard;
 
 pub use accept::{Accepted, accept};
+pub use carrier::WireguardCarrier;
 pub use driver::{CABLES, Cable, driver, plan};
 pub use libreswan::{IpsecLocal, IpsecProof, LibreswanCable};
 pub use status::{Probed, State, Status, Unprobed, unprobed};

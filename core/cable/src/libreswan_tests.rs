@@ -34,6 +34,7 @@ fn gateway(subnets: &str, private: &str) -> GatewayView {
             driver: Backend::Libreswan,
             udp_port: 4500,
             wireguard: None,
+            wireguard_carrier: crate::WireguardCarrier::Best,
             ipsec: Some(IpsecLocal {
                 cable_name: CableName("submariner-cable-east-172-18-0-2".to_owned()),
                 subnets,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use subm_plan::NodePlan;
 use subm_plan::ipsec::{ConnectionName, IpsecPlan};
+use subm_plan::{LinkKind, NodePlan};
 use subm_types::{CableId, CidrSet, Endpoint, Family, Planned, Problem, PublicKey};
 
 /// Between which addresses a tunnel is probed.
@@ -95,5 +95,13 @@ impl Refuse for Planned<CablePlan> {
             self.problems.push(problem.clone());
         }
         self.value.refused.insert(id, Refused { endpoint: endpoint.clone(), problem });
+    }
+}
+
+impl CablePlan {
+    /// Whether the kernel carries the packets of WireGuard cables; nothing where there are no such cables.
+    pub fn wireguard_in_kernel(&self) -> Option<bool> {
+        let name = self.node.wireguard.keys().next()?;
+        Some(self.node.links.get(name)?.kind == LinkKind::Wireguard)
     }
 }

@@ -7,7 +7,7 @@ use subm_peers::Claim;
 use subm_plan::HostFacts;
 use subm_types::{Backend, CableId, CidrSet, ClusterId, ClusterUid, Endpoint, PerFamily};
 
-use crate::{IpsecLocal, Way, WireguardKeys};
+use crate::{IpsecLocal, Way, WireguardCarrier, WireguardKeys};
 
 /// This cluster's own end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Local {
     pub ipsec: Option<IpsecLocal>,
     /// Where a driver that does not encrypt may send.
     pub in_clear: InClear,
+    /// Who is to carry the packets of the WireGuard driver.
+    pub wireguard_carrier: WireguardCarrier,
 }
 
 /// How far what is not encrypted may go.

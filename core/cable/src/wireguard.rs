@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use subm_plan::numbers::{METRIC_CABLE, TABLE_REMOTE, WIREGUARD_OVERHEAD};
-use subm_plan::{
-    Link, LinkKind, NodePlan, PeerEvidence, Route, RouteKey, SysctlKey, Veth, WireguardDevice, WireguardPeer,
-};
+use subm_plan::{Link, NodePlan, PeerEvidence, Route, RouteKey, SysctlKey, WireguardDevice, WireguardPeer};
 use subm_types::{
     Backend, CableId, CidrSet, Endpoint, Family, IfName, Mtu, Planned, PresharedKey, PrivateKey, Problem,
     PublicKey,
@@ -45,7 +43,7 @@ pub struct WireguardKeys {
     pub preshared: PresharedKey,
 }
 
-fn link_name() -> IfName {
+pub(crate) fn link_name() -> IfName {
     IfName::constant("submariner")
 }
 
@@ -93,7 +91,9 @@ impl Cable for WireguardCable {
                 Err(problem) => out.refuse_all(families.value, endpoint, &problem),
             }
         }
-        out.value.node = own_end(view);
+        let own = own_end(view);
+        out.problems.extend(own.problems);
+        out.value.node = own.value;
         let mut device = WireguardDevice {
             private_key: keys.private.clone(),
             listen_port: view.local.udp_port,
@@ -131,10 +131,10 @@ fn unprobed_peer(why: Unprobed, evidence: Option<PeerEvidence>) -> Status {
 }
 
 /// The link.
-fn own_end(view: &GatewayView) -> NodePlan {
+fn own_end(view: &GatewayView) -> Planned<NodePlan> {
     let mut node = NodePlan::default();
     let families = view.local.families();
-    let kind = if view.facts.tun { LinkKind::Tun } else { LinkKind::Veth(Veth { peer: other_end() }) };
+    let (kind, problem) = view.local.wireguard_carrier.link(&view.facts, other_end());
     node.links
         .insert(link_name(), Link { kind, mtu: mtu_inside(view, &families, WIREGUARD_OVERHEAD), mac: None });
     // KERNEL: the filter in force is the larger of the link's and that of `all`, and loose beats strict.
@@ -145,7 +145,7 @@ fn own_end(view: &GatewayView) -> NodePlan {
             node.sysctls.insert(SysctlKey::AddrGenMode(link_name()), NO_ADDRESSES);
         }
     }
-    node
+    Planned { value: node, problems: problem.into_iter().collect() }
 }
 
 /// What fits into the smallest link that carries the cables, over IPv6: as much as the kernel's own devices take

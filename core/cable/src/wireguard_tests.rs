@@ -50,6 +50,7 @@ fn gateway(uplink: &str, cni: &str, networks: &str) -> GatewayView {
             wireguard: Some(keys),
             ipsec: None,
             in_clear: crate::InClear::Private,
+            wireguard_carrier: crate::WireguardCarrier::Best,
         },
         endpoints: Vec::new(),
         claims: BTreeMap::new(),

@@ -174,7 +174,11 @@ impl Change<'_> {
     fn fdb(&self) -> BTreeSet<FdbEntry> {
         let own_port = |dev: &IfName| match &self.plan.links.get(dev)?.kind {
             LinkKind::Vxlan(vxlan) => Some(vxlan.port),
-            LinkKind::Bridge | LinkKind::Tun | LinkKind::Veth(_) | LinkKind::Xfrm(_) => None,
+            LinkKind::Bridge
+            | LinkKind::Tun
+            | LinkKind::Veth(_)
+            | LinkKind::Xfrm(_)
+            | LinkKind::Wireguard => None,
         };
         let normal = |entry: &FdbEntry| {
             let port = entry.port.filter(|port| Some(*port) != own_port(&entry.dev));

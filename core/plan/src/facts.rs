@@ -38,6 +38,8 @@ pub struct HostFacts {
     pub default_route: PerFamily<IfName>,
     /// Whether TUN devices can be opened here.
     pub tun: bool,
+    /// Whether the kernel carries WireGuard.
+    pub wireguard: bool,
     /// `net.ipv4.conf.all.rp_filter`.
     pub rp_filter_all: Option<u32>,
     /// The address that the host sends from by its default route, per family: what Endpoints publish as private.

@@ -29,6 +29,8 @@ pub enum LinkKind {
     Veth(Veth),
     /// A device whose packets go by the IPsec policies of this identifier and no others; never 0.
     Xfrm(u32),
+    /// A WireGuard device whose packets the kernel carries.
+    Wireguard,
 }
 
 /// What a pair of Ethernet devices is told by.
@@ -67,6 +69,7 @@ impl fmt::Display for Link {
             LinkKind::Tun => f.write_str("tun vnet_hdr persist")?,
             LinkKind::Veth(veth) => write!(f, "veth peer name {} noarp", veth.peer)?,
             LinkKind::Xfrm(identifier) => write!(f, "xfrm if_id {identifier}")?,
+            LinkKind::Wireguard => f.write_str("wireguard")?,
         }
         self.write_changeable(f)
     }

@@ -10,7 +10,7 @@ use subm_types::{CidrSet, IfName, PresharedKey, PrivateKey, PublicKey};
 
 use crate::Step;
 
-/// A WireGuard device on a link of the plan.
+/// A WireGuard device on a link of the plan: of the kernel on a link of its own kind, else of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WireguardDevice {
     /// What it proves itself with.

@@ -66,12 +66,17 @@ impl fmt::Debug for PublicKey {
 }
 
 /// A device's own secret. It is never printed, and wiped when it goes.
+///
+/// INVARIANT: the bits that X25519 does not use are set as RFC 7748 §5 says, as kernels keep them, so that one key is
+/// equal to itself however it was written.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PrivateKey([u8; KEY_BYTES]);
 
 impl PrivateKey {
     /// Takes the bytes of a key.
-    pub const fn new(bytes: [u8; KEY_BYTES]) -> Self {
+    pub const fn new(mut bytes: [u8; KEY_BYTES]) -> Self {
+        bytes[0] &= 0xf8;
+        bytes[KEY_BYTES - 1] = (bytes[KEY_BYTES - 1] & 0x7f) | 0x40;
         Self(bytes)
     }
 
@@ -96,7 +101,7 @@ impl FromStr for PrivateKey {
     type Err = InvalidKey;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        decode(text).map(|bytes| Self(*bytes))
+        decode(text).map(|bytes| Self::new(*bytes))
     }
 }
 
@@ -174,7 +179,14 @@ mod tests {
         let public: PublicKey = TEXT.parse().unwrap();
         assert_eq!(public.to_string(), TEXT);
         assert_eq!(public.short(), "xTIBA5rb");
-        assert_eq!(TEXT.parse::<PrivateKey>().unwrap().to_base64().as_str(), TEXT);
+    }
+
+    #[test]
+    fn a_private_key_is_kept_as_kernels_keep_it() {
+        const MADE_BY_WG: &str = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=";
+        assert_eq!(MADE_BY_WG.parse::<PrivateKey>().unwrap().to_base64().as_str(), MADE_BY_WG);
+        let (one, other) = ([7; KEY_BYTES], [&[0][..], &[7; KEY_BYTES - 2], &[0x47]].concat());
+        assert!(PrivateKey::new(one) == PrivateKey::new(other.try_into().unwrap()));
     }
 
     #[test]

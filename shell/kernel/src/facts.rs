@@ -36,13 +36,14 @@ impl Defaults {
 }
 
 /// The facts out of what was read.
-pub(crate) fn gather(cache: &Cache) -> HostFacts {
+pub(crate) fn gather(cache: &Cache, wireguard: bool) -> HostFacts {
     let named = |link: &LinkRecord| Some((link.name.parse().ok()?, link_facts(link, cache)));
     let defaults = cache.defaults.clone().unwrap_or_default();
     HostFacts {
         links: cache.links.iter().flatten().filter_map(named).collect(),
         default_route: defaults.link,
         tun: cache.tun,
+        wireguard,
         rp_filter_all: sysctls::read("net/ipv4/conf/all/rp_filter"),
         preferred_source: settled(defaults.source, cache),
         ipv6_forwarding: sysctls::read("net/ipv6/conf/all/forwarding"),

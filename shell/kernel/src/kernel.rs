@@ -20,7 +20,7 @@ use crate::netlink::Netlink;
 use crate::nft::TableRecord;
 use crate::routes::RouteRecord;
 use crate::watcher::{Wake, Watcher};
-use crate::wireguard::Engines;
+use crate::wireguard::Devices;
 use crate::{KernelError, addresses, conntrack, links, neighbours, nft, routes, rules, sysctls, tun};
 
 /// Everything is read again after this long, whatever the notifications said.
@@ -43,8 +43,9 @@ pub struct Kernel {
     scope: Option<Scope>,
     pub(crate) cache: Cache,
     flows: Option<FlowCheck>,
-    /// Packets of ours that the kernel does not carry.
-    pub(crate) engines: Engines,
+    pub(crate) wireguard: Devices,
+    /// Whether the kernel has WireGuard, and when it was asked.
+    asked: Option<(bool, Instant)>,
 }
 
 /// What was read and is still true.
@@ -102,7 +103,8 @@ impl Kernel {
             scope: None,
             cache: Cache::default(),
             flows: None,
-            engines: Engines::default(),
+            wireguard: Devices::default(),
+            asked: None,
         })
     }
 
@@ -124,9 +126,21 @@ impl Kernel {
         Ok(diff(&self.observe(scope, plan)?, plan))
     }
 
-    /// What the WireGuard devices of this process tell of their peers.
+    /// What WireGuard devices tell of their peers.
     pub fn evidence(&self) -> Evidence {
-        self.engines.evidence()
+        self.wireguard.evidence()
+    }
+
+    /// Asks the kernel for WireGuard, seldom: where it has none, each question starts `modprobe`.
+    fn has_wireguard(&mut self) -> bool {
+        match self.asked {
+            Some((has, at)) if has || at.elapsed() < FULL => has,
+            Some(_) | None => {
+                let has = self.probe_link("wireguard").is_none();
+                self.asked = Some((has, Instant::now()));
+                has
+            }
+        }
     }
 
     fn look(&mut self, scope: Option<&Scope>) -> Result<(), KernelError> {
@@ -298,7 +312,8 @@ impl World for Kernel {
         if self.cache.defaults.is_none() {
             self.cache.defaults = Some(Defaults::read(&self.netlink, self.links())?);
         }
-        Ok(crate::facts::gather(&self.cache))
+        let wireguard = self.has_wireguard();
+        Ok(crate::facts::gather(&self.cache, wireguard))
     }
 
     fn observe(&mut self, scope: &Scope, plan: &NodePlan) -> Result<NodeState, KernelError> {
@@ -307,7 +322,8 @@ impl World for Kernel {
         self.look_at_routing(scope, &own)?;
         let table = self.table(scope)?;
         let mut state = self.state_of_links(scope, plan, &own);
-        state.own.wireguard = self.engines.observe(self.cache.links.as_deref().unwrap_or_default());
+        let links = self.cache.links.as_deref().unwrap_or_default();
+        state.own.wireguard = self.wireguard.observe(&self.netlink, (&own, links), plan)?;
         self.add_routing(&mut state);
         state.wrong_flows = self.wrong_flows(plan, table.as_ref());
         if let Some(record) = table {

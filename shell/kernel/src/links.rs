@@ -142,6 +142,7 @@ impl LinkRecord {
             "tun" => decode_tun(&self.data),
             "veth" => self.decode_veth(links),
             "xfrm" => decode_xfrm(&self.data),
+            "wireguard" => Decoded::of(LinkKind::Wireguard),
             _ => Decoded { altered: true, ..Decoded::of(LinkKind::Bridge) },
         };
         Decoded { down: decoded.down || !self.up, ..decoded }
@@ -309,6 +310,7 @@ fn send_new(
     let info = request.nest_start(attribute::LINKINFO);
     match &link.kind {
         LinkKind::Bridge => request.append_attr_str(attribute::INFO_KIND, "bridge"),
+        LinkKind::Wireguard => request.append_attr_str(attribute::INFO_KIND, "wireguard"),
         LinkKind::Vxlan(vxlan) => {
             let dev = vxlan.dev.as_ref().map(|dev| index(links, dev)).transpose()?;
             append_vxlan(&mut request, vxlan, dev);
@@ -380,7 +382,7 @@ fn change(netlink: &Netlink, scope: &Scope, standing: &LinkRecord, link: &Link) 
             change_other_end(netlink, scope, veth, link.mtu)?;
             UP | NO_ARP
         }
-        LinkKind::Vxlan(_) | LinkKind::Bridge | LinkKind::Tun | LinkKind::Xfrm(_) => UP,
+        LinkKind::Vxlan(_) | LinkKind::Bridge | LinkKind::Tun | LinkKind::Xfrm(_) | LinkKind::Wireguard => UP,
     };
     let mut request = netlink::change(NlMsgType::RTM_NEWLINK, 0);
     request.append(&header(standing.index, flags));

@@ -35,6 +35,8 @@ pub enum Capability {
     Xfrm,
     /// ESP, the packets of IPsec.
     Esp,
+    /// WireGuard devices.
+    Wireguard,
     /// Listing tracked flows.
     Conntrack,
     /// User namespaces for ordinary users.
@@ -43,7 +45,7 @@ pub enum Capability {
 
 impl Capability {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Nftables,
         Self::Nat,
         Self::MssClamp,
@@ -53,6 +55,7 @@ impl Capability {
         Self::Veth,
         Self::Xfrm,
         Self::Esp,
+        Self::Wireguard,
         Self::Conntrack,
         Self::UserNamespaces,
     ];
@@ -70,6 +73,7 @@ impl Capability {
             Self::Veth => "CONFIG_VETH",
             Self::Xfrm => "CONFIG_XFRM_INTERFACE (Linux 4.19 or later)",
             Self::Esp => "CONFIG_XFRM_USER, CONFIG_INET_ESP, CONFIG_INET6_ESP, CONFIG_CRYPTO_GCM",
+            Self::Wireguard => "CONFIG_WIREGUARD (Linux 5.6 or later)",
             Self::Conntrack => "CONFIG_NF_CONNTRACK, CONFIG_NF_CT_NETLINK",
             Self::UserNamespaces => "CONFIG_USER_NS",
         }
@@ -93,6 +97,7 @@ impl fmt::Display for Capability {
             Self::Veth => "pairs of Ethernet devices (veth)",
             Self::Xfrm => "IPsec devices (xfrm interfaces)",
             Self::Esp => "ESP",
+            Self::Wireguard => "WireGuard",
             Self::Conntrack => "listing of tracked flows",
             Self::UserNamespaces => "user namespaces",
         })
@@ -168,6 +173,7 @@ impl Kernel {
                 Capability::Veth => self.probe_link("veth"),
                 Capability::Xfrm => self.probe_link("xfrm"),
                 Capability::Esp => xfrm::probe(&self.netlink),
+                Capability::Wireguard => self.probe_link("wireguard"),
                 Capability::Conntrack => self.probe_conntrack(),
                 Capability::UserNamespaces => probe_user_namespaces(),
             };
@@ -193,7 +199,7 @@ impl Kernel {
 
     /// KERNEL: for a known kind the kernel misses the attributes or the name, for an unknown one it says
     /// EOPNOTSUPP; so the request is made to fail either way.
-    fn probe_link(&self, kind: &str) -> Option<Lack> {
+    pub(crate) fn probe_link(&self, kind: &str) -> Option<Lack> {
         const NAME: u16 = 3;
         const ADDRESS: u16 = 1;
         const INFO: u16 = 18;

@@ -33,6 +33,7 @@ fn remedy(step: &Step, error: &KernelError) -> Option<String> {
             LinkKind::Tun => Capability::Tun,
             LinkKind::Veth(_) => Capability::Veth,
             LinkKind::Xfrm(_) => Capability::Xfrm,
+            LinkKind::Wireguard => Capability::Wireguard,
         };
         return Some(capability.remedy());
     }
@@ -64,12 +65,9 @@ impl Kernel {
             }
             Step::SetSysctl(sysctl) => sysctls::write(&sysctl.key.path(), sysctl.value),
             Step::SetWireguard(dev, key, port) => self.set_wireguard(dev, key, *port),
-            Step::RemoveWireguard(dev) => {
-                self.engines.end(dev);
-                Ok(())
-            }
-            Step::SetPeer(dev, key, peer) => self.engines.set_peer(dev, *key, peer),
-            Step::RemovePeer(dev, key) => self.engines.remove_peer(dev, *key),
+            Step::RemoveWireguard(dev) => self.wireguard.remove(&self.netlink, dev),
+            Step::SetPeer(dev, key, peer) => self.wireguard.set_peer(&self.netlink, dev, (*key, peer)),
+            Step::RemovePeer(dev, key) => self.wireguard.remove_peer(&self.netlink, dev, *key),
             Step::AddFdb(entry) => {
                 self.on(&entry.dev, |netlink, index| neighbours::add_fdb(netlink, index, entry))
             }
@@ -105,12 +103,13 @@ impl Kernel {
     /// What is done to a link ends what we have on it.
     fn forget_link(&mut self, name: &IfName) {
         self.cache.links = None;
-        self.engines.end(name);
+        self.wireguard.forget(name);
     }
 
     fn set_wireguard(&mut self, dev: &IfName, key: &PrivateKey, port: u16) -> Result<(), KernelError> {
         self.ensure_links()?;
-        self.engines.set_device((dev, self.cache.links.as_deref().unwrap_or_default()), key, port)
+        let links = self.cache.links.as_deref().unwrap_or_default();
+        self.wireguard.set_device(&self.netlink, (dev, links), (key, port))
     }
 
     fn ensure_links(&mut self) -> Result<(), KernelError> {

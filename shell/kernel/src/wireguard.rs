@@ -1,163 +1,101 @@
-//! WireGuard devices that this process carries itself.
-//!
-//! The link outlives the process, the engine on it does not: what is found is what runs here, so that a device whose
-//! engine ended, or whose link was made anew, is found missing and set up again.
+//! WireGuard devices, whoever carries their packets: the kernel on links of its own kind, this process on others.
+
+mod engines;
+mod native;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
 
-use subm_plan::{Evidence, LinkKind, PeerEvidence, WireguardDevice, WireguardPeer};
+use subm_plan::{Evidence, LinkKind, NodePlan, WireguardDevice, WireguardPeer};
 use subm_types::{IfName, PrivateKey, PublicKey};
-use subm_wireguard::{Config, Device, Engine, PacketSocket, PeerConfig, PeerProblem, PeerStatus, Tun};
 
 use crate::KernelError;
 use crate::links::LinkRecord;
+use crate::netlink::Netlink;
 
-/// The engines of this process by their links.
+use engines::Engines;
+use native::Native;
+
+/// The devices of one network namespace.
 #[derive(Default)]
-pub(crate) struct Engines(BTreeMap<IfName, Running>);
-
-struct Running {
-    engine: Engine,
-    /// What it was told to be.
-    device: WireguardDevice,
-    /// The link that it is on; another one of that name is another link.
-    index: u32,
+pub(crate) struct Devices {
+    engines: Engines,
+    native: Native,
 }
 
-impl Engines {
-    /// Lets go of engines whose link is gone or that ended, and tells what the others are.
-    pub(crate) fn observe(&mut self, links: &[LinkRecord]) -> BTreeMap<IfName, WireguardDevice> {
-        self.0.retain(|name, running| {
-            let stands = links.iter().any(|link| link.index == running.index && link.name == name.as_str());
-            let ended = running.engine.observe().err();
-            if let Some(error) = &ended {
-                tracing::warn!(link = %name, %error, "the WireGuard engine ended, it is started anew");
-            }
-            stands && ended.is_none()
-        });
-        self.0.iter().map(|(name, running)| (name.clone(), running.device.clone())).collect()
+impl Devices {
+    /// What stands, of the owner's links and of what this process carries.
+    pub(crate) fn observe(
+        &mut self,
+        netlink: &Netlink,
+        (own, links): (&[(IfName, LinkRecord)], &[LinkRecord]),
+        plan: &NodePlan,
+    ) -> Result<BTreeMap<IfName, WireguardDevice>, KernelError> {
+        let mut found = self.engines.observe(links);
+        let native = own.iter().filter(|(_, link)| link.decode(links).kind == LinkKind::Wireguard);
+        let names: Vec<&IfName> = native.map(|(name, _)| name).collect();
+        found.extend(self.native.observe(netlink, &names, plan)?);
+        Ok(found)
     }
 
-    /// What all devices tell of their peers; keys are unique in one process.
+    /// What all devices tell of their peers; keys are unique in one namespace.
     pub(crate) fn evidence(&self) -> Evidence {
-        let now = SystemTime::now();
-        let states = self.0.values().filter_map(|running| running.engine.observe().ok());
-        let peers = states.flat_map(|state| state.peers);
-        peers.map(|(key, status)| (key, evidence(status, now))).collect()
+        let mut all = self.engines.evidence();
+        all.extend(self.native.evidence().clone());
+        all
     }
 
-    /// Ends the engine of a link, if there is one.
-    pub(crate) fn end(&mut self, name: &IfName) {
-        self.0.remove(name);
+    /// Lets go of a link that is about to go or to become another one.
+    pub(crate) fn forget(&mut self, name: &IfName) {
+        self.engines.end(name);
+        self.native.forget(name);
     }
 
-    /// Gives the engine on a link this key and port; starts one where there is none.
+    /// Gives the device on a link this key and port.
     pub(crate) fn set_device(
         &mut self,
+        netlink: &Netlink,
         (name, links): (&IfName, &[LinkRecord]),
-        private_key: &PrivateKey,
-        listen_port: u16,
+        (key, port): (&PrivateKey, u16),
     ) -> Result<(), KernelError> {
-        let failed = |source| KernelError::Engine { name: name.clone(), source };
-        let private_key = private_key.clone();
-        if let Some(running) = self.0.get_mut(name) {
-            let peers = running.device.peers.clone();
-            return running
-                .set(WireguardDevice { private_key, listen_port, peers })
-                .map_err(failed)
-                .map(drop);
-        }
-        let device = WireguardDevice { private_key, listen_port, peers: BTreeMap::new() };
         let link = links.iter().find(|link| link.name == name.as_str());
-        let link = link.ok_or_else(|| KernelError::NoLink(name.clone()))?;
-        let attached: Box<dyn Device> = match link.decode(links).kind {
-            LinkKind::Tun => Box::new(Tun::attach(name).map_err(KernelError::Device)?),
-            LinkKind::Veth(veth) => {
-                Box::new(PacketSocket::attach(name, &veth.peer).map_err(KernelError::Device)?)
-            }
-            LinkKind::Vxlan(_) | LinkKind::Bridge | LinkKind::Xfrm(_) => {
-                return Err(KernelError::NotWireguard(name.clone()));
-            }
-        };
-        let (engine, _) = Engine::start(attached, &config(&device)).map_err(failed)?;
-        self.0.insert(name.clone(), Running { engine, device, index: link.index });
-        Ok(())
+        if link.is_some_and(|link| link.decode(links).kind == LinkKind::Wireguard) {
+            return self.native.set_device(netlink, name, (key, port));
+        }
+        self.engines.set_device((name, links), key, port)
+    }
+
+    /// Takes peers and engine from a link.
+    pub(crate) fn remove(&mut self, netlink: &Netlink, name: &IfName) -> Result<(), KernelError> {
+        if self.engines.carry(name) {
+            self.engines.end(name);
+            return Ok(());
+        }
+        self.native.empty(netlink, name)
     }
 
     /// Gives a device a peer, or changes one.
     pub(crate) fn set_peer(
         &mut self,
+        netlink: &Netlink,
         name: &IfName,
-        key: PublicKey,
-        peer: &WireguardPeer,
+        (key, peer): (PublicKey, &WireguardPeer),
     ) -> Result<(), KernelError> {
-        let running = self.0.get_mut(name).ok_or_else(|| KernelError::NotWireguard(name.clone()))?;
-        let mut device = running.device.clone();
-        device.set_peer(key, peer.clone());
-        let problems =
-            running.set(device).map_err(|source| KernelError::Engine { name: name.clone(), source })?;
-        match problems.into_iter().find(|problem| concerns(problem, key)) {
-            Some(problem) => {
-                running.device.peers.remove(&key);
-                Err(KernelError::Peer(problem))
-            }
-            None => Ok(()),
+        if self.engines.carry(name) {
+            return self.engines.set_peer(name, key, peer);
         }
+        self.native.set_peer(netlink, name, (key, peer))
     }
 
     /// Takes a peer from a device; one that has gone is gone.
-    pub(crate) fn remove_peer(&mut self, name: &IfName, key: PublicKey) -> Result<(), KernelError> {
-        let Some(running) = self.0.get_mut(name) else { return Ok(()) };
-        let mut device = running.device.clone();
-        device.peers.remove(&key);
-        running.set(device).map(drop).map_err(|source| KernelError::Engine { name: name.clone(), source })
-    }
-}
-
-impl Running {
-    fn set(&mut self, device: WireguardDevice) -> Result<Vec<PeerProblem>, subm_wireguard::EngineError> {
-        let problems = self.engine.set(&config(&device))?;
-        self.device = device;
-        Ok(problems)
-    }
-}
-
-/// Whether a peer is left out for this. A network that two peers have goes to one of them, as it is meant to.
-fn concerns(problem: &PeerProblem, key: PublicKey) -> bool {
-    match problem {
-        PeerProblem::OwnKey(peer) | PeerProblem::WeakKey(peer) => *peer == key,
-        PeerProblem::Contested { .. } => false,
-    }
-}
-
-fn config(device: &WireguardDevice) -> Config {
-    let peer = |(key, peer): (&PublicKey, &WireguardPeer)| {
-        let config = PeerConfig {
-            preshared: peer.preshared_key.clone(),
-            endpoint: Some(peer.endpoint),
-            allowed: peer.allowed.clone(),
-            keepalive: Some(peer.keepalive).filter(|seconds| *seconds > 0).map(seconds),
-        };
-        (*key, config)
-    };
-    Config {
-        private_key: device.private_key.clone(),
-        listen_port: device.listen_port,
-        peers: device.peers.iter().map(peer).collect(),
-    }
-}
-
-fn seconds(count: u16) -> Duration {
-    Duration::from_secs(u64::from(count))
-}
-
-fn evidence(status: PeerStatus, now: SystemTime) -> PeerEvidence {
-    let age = |at: SystemTime| now.duration_since(at).unwrap_or_default();
-    PeerEvidence {
-        handshake: status.last_handshake.map(age),
-        received: status.received,
-        sent: status.sent,
-        endpoint: status.endpoint,
+    pub(crate) fn remove_peer(
+        &mut self,
+        netlink: &Netlink,
+        name: &IfName,
+        key: PublicKey,
+    ) -> Result<(), KernelError> {
+        if self.engines.carry(name) {
+            return self.engines.remove_peer(name, key);
+        }
+        self.native.remove_peer(netlink, name, key)
     }
 }

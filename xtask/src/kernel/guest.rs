@@ -19,6 +19,10 @@ const HANDED_OVER: &[&str] = &["GOLDEN_DIR", "RUST_BACKTRACE", "CARGO_TARGET_DIR
 /// Modules whose devices have to be there before anybody asks for them.
 const MODULES: &[&str] = &["tun"];
 
+/// Asks for test binaries, built.
+const LIST: &[&str] =
+    &["nextest", "list", "--cargo-profile", "ci", "--list-type", "binaries-only", "--message-format", "json"];
+
 /// Built tests, and what nextest has to know of them where there is no cargo.
 pub(crate) struct Tests {
     root: PathBuf,
@@ -28,25 +32,17 @@ pub(crate) struct Tests {
 }
 
 impl Tests {
-    /// Builds every test binary, and the daemons that tests start.
-    pub(crate) fn build(tree: &Tree) -> Result<Self> {
-        let programs = ["build", "--profile", "ci", "-p", "submariner-bin", "-p", "subctl-bin"];
-        process::run(&mut process::cargo(tree, &programs)?)?;
+    /// Builds every test binary and the daemons that tests start, or only the test binaries of these packages.
+    pub(crate) fn build(tree: &Tree, packages: &[String]) -> Result<Self> {
+        let mut which = vec!["--workspace"];
+        if packages.is_empty() {
+            let programs = ["build", "--profile", "ci", "-p", "submariner-bin", "-p", "subctl-bin"];
+            process::run(&mut process::cargo(tree, &programs)?)?;
+        } else {
+            which = packages.iter().flat_map(|package| ["-p", package]).collect();
+        }
         let metadata = read(tree, &["metadata", "--format-version", "1", "--locked"])?;
-        let binaries = read(
-            tree,
-            &[
-                "nextest",
-                "list",
-                "--cargo-profile",
-                "ci",
-                "--workspace",
-                "--list-type",
-                "binaries-only",
-                "--message-format",
-                "json",
-            ],
-        )?;
+        let binaries = read(tree, &[LIST, &which].concat())?;
         let parsed: Value = serde_json::from_str(&metadata).context("cargo metadata is not JSON")?;
         let target = parsed["target_directory"].as_str().context("cargo metadata names no target folder")?;
         let folder = Path::new(target).join("test-kernel");

@@ -63,6 +63,11 @@ pub(super) const EPOCH: Figure = figure(
 );
 pub(super) const PROBLEMS: Figure =
     figure("submariner_gateway_problems", "Inputs that cannot be used", Origin::Ours);
+pub(super) const WIREGUARD_IN_KERNEL: Figure = figure(
+    "submariner_gateway_wireguard_in_kernel",
+    "1 where the kernel carries the packets of WireGuard cables, 0 where this process does",
+    Origin::Ours,
+);
 pub(super) const HANDSHAKE_AGE: Figure = figure(
     "submariner_connection_handshake_age_seconds",
     "How long the last handshake of the cable is past",
@@ -89,6 +94,7 @@ pub(super) const ALL: &[&Figure] = &[
     &REQUESTED,
     &EPOCH,
     &PROBLEMS,
+    &WIREGUARD_IN_KERNEL,
     &HANDSHAKE_AGE,
     &RECONCILE,
 ];

@@ -64,6 +64,9 @@ pub(super) struct ClusterSettings {
     /// What carries the cables: libreswan, vxlan or wireguard
     #[arg(long, env = "SUBMARINER_CABLEDRIVER")]
     pub(super) cable_driver: Option<String>,
+    /// Who carries the packets of wireguard cables: kernel or userspace; auto prefers the kernel
+    #[arg(long, env = "SUBMARINER_WIREGUARDCARRIER")]
+    pub(super) wireguard_carrier: Option<String>,
     /// How the public address is found, the preferred first: api:HOST/PATH, dns:NAME, ipv4:ADDRESS, ipv6:ADDRESS,
     /// lb:SERVICE, with commas between; some public services where nothing is set
     #[arg(long, env = "SUBMARINER_PUBLICIP")]

@@ -14,9 +14,11 @@ use base64::Engine as _;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 use subm_apiserver::{ApiServer, Authority, Credential, kubeconfig};
+use subm_cable::WireguardCarrier;
 use subm_kernel::Kernel;
 use subm_kube::HubSettings;
-use subm_lab::{Host, LabError, traffic};
+use subm_lab::traffic::PingRun;
+use subm_lab::{ECHO_PORT, EchoServer, Host, LabError, traffic};
 use subm_plan::numbers::{RULE_REMOTE, TABLE_REMOTE};
 use subm_plan::{NodePlan, Rule, RuleSelector, Scope, World as _, diff};
 use subm_probe::LeaseTiming;
@@ -157,6 +159,21 @@ impl Ground {
     pub(crate) fn gateway_of(&self, cluster: &'static str, families: &'static [Family]) -> Gateway {
         let member = Member { home: cluster, cluster, number: 1, families, behind: Behind::Nothing };
         self.prepare(member, &json!({}), |_| {})
+    }
+
+    /// A gateway with WireGuard cables, which this carries.
+    pub(crate) fn wireguard_gateway(
+        &self,
+        cluster: &'static str,
+        families: &'static [Family],
+        carrier: &str,
+    ) -> Gateway {
+        let member = Member { home: cluster, cluster, number: 1, families, behind: Behind::Nothing };
+        let mut gateway = self.wired(member, &json!({}), |_| {});
+        gateway.config.driver = Backend::Wireguard;
+        gateway.config.wireguard_carrier = carrier.into();
+        gateway.start();
+        gateway
     }
 
     /// A gateway that listens on a port of its own.
@@ -360,6 +377,40 @@ impl Gateway {
         self.running.as_ref().is_some_and(|(_, thread)| !thread.is_finished())
     }
 
+    /// Ends the gateway and starts it anew with another carrier of WireGuard cables.
+    pub(crate) fn restart_carried_by(&mut self, carrier: &str) {
+        self.stop();
+        self.config.wireguard_carrier = carrier.into();
+        self.start();
+    }
+
+    /// Asks the other gateway's address inside its pods' network again and again.
+    pub(crate) fn keep_pinging(&self, other: &Self, family: Family) -> PingRun {
+        let to = *other.inside.get(family).unwrap();
+        PingRun::start(&self.host, to, Duration::from_millis(20)).unwrap()
+    }
+
+    /// How long so many bytes take to an echo server of the other gateway, through the cable and past it.
+    pub(crate) fn transfer(&self, other: &Self, bytes: u64) -> [Duration; 2] {
+        let cluster = if other.config.cluster.as_str() == "east" { "east" } else { "west" };
+        let inside = *other.inside.get(Family::V4).unwrap();
+        [inside, underlay_address(cluster, 1).into()].map(|to| {
+            traffic::transfer(&self.host, SocketAddr::new(to, ECHO_PORT), bytes, LIMIT).unwrap().took
+        })
+    }
+
+    pub(crate) fn echo(&self, server: &EchoServer) {
+        server.serve(&self.host).unwrap();
+    }
+
+    /// What a program of somebody else's prints there.
+    pub(crate) fn listing(&self, command: &str) -> String {
+        let run = || std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+        let output = self.host.enter(run).unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub(crate) fn ping(&self, other: &Self) -> Result<Duration, LabError> {
         self.ping_with(other, Family::V4, 1000)
     }
@@ -448,6 +499,7 @@ fn config(member: Member, hub: HubSettings, kubeconfig: std::path::PathBuf) -> C
         cluster_cidrs: member.families.iter().map(|family| member.pods(*family)).collect(),
         service_cidrs: Vec::new(),
         driver: Backend::Vxlan,
+        wireguard_carrier: WireguardCarrier::Best,
         public_ip: String::new(),
         nat_enabled: false,
         air_gapped: true,

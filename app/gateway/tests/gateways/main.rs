@@ -4,7 +4,9 @@
 
 #[expect(dead_code, reason = "shared with the tests of IPsec cables")]
 mod ground;
+mod kernel_wireguard;
 mod matrix;
+mod netem;
 
 use std::time::{Duration, Instant};
 

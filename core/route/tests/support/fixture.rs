@@ -72,6 +72,7 @@ pub fn host(address: &str, cni: &str) -> HostFacts {
         links: BTreeMap::from([(link("eth0"), interface(2, address)), (link("cni0"), interface(3, cni))]),
         default_route: PerFamily { v4: Some(link("eth0")), v6: None },
         tun: true,
+        wireguard: false,
         rp_filter_all: Some(0),
         preferred_source: PerFamily::default(),
         ipv6_forwarding: Some(0),

@@ -47,7 +47,11 @@ pub(crate) fn networks(text: &str) -> CidrSet {
 }
 
 pub(crate) fn scope() -> Scope {
-    Scope::of(Owner("test"), RouteProtocol(90), &["subm0", "subm1", "subm-br", "subm-veth", "subm-tun"])
+    Scope::of(
+        Owner("test"),
+        RouteProtocol(90),
+        &["subm0", "subm1", "subm-br", "subm-veth", "subm-tun", "subm-wg"],
+    )
 }
 
 pub(crate) fn mac(last: u8) -> MacAddress {

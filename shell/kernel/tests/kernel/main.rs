@@ -7,6 +7,7 @@ mod facts;
 mod flows;
 mod ground;
 mod host;
+mod kernel_wireguard;
 mod listing;
 mod objects;
 mod places;

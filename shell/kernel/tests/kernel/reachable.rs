@@ -45,7 +45,11 @@ fn links() -> impl Strategy<Value = BTreeMap<subm_types::IfName, Link>> {
         overlay.clone().prop_map(|link| Some(Link {
             kind: match link.kind {
                 LinkKind::Vxlan(kind) => LinkKind::Vxlan(subm_plan::Vxlan { port: 4801, ..kind }),
-                other @ (LinkKind::Bridge | LinkKind::Tun | LinkKind::Veth(_) | LinkKind::Xfrm(_)) => other,
+                other @ (LinkKind::Bridge
+                | LinkKind::Tun
+                | LinkKind::Veth(_)
+                | LinkKind::Xfrm(_)
+                | LinkKind::Wireguard) => other,
             },
             ..link
         }))
