@@ -96,7 +96,7 @@ fn east_handshake(east: &Gateway) -> String {
 
 #[test]
 fn ratio_to_plain_forwarding_is_told() {
-    const BYTES: u64 = 8_000_000;
+    const BYTES: u64 = 4_000_000;
     Ground::run(|ground| {
         let east = ground.wireguard_gateway("east", FOUR, "kernel");
         let west = ground.wireguard_gateway("west", FOUR, "kernel");
