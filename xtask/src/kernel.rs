@@ -48,8 +48,6 @@ const LANES: &[Lane] = &[
     Lane { tests: "package(submariner-gateway) & binary(ipsec)", kernels: &["6.1"] },
     // WireGuard that the kernel carries, between gateways.
     Lane { tests: "package(submariner-gateway) & test(/^kernel_wireguard::/)", kernels: &["6.12"] },
-    // Probes over wires that lose, delay and reorder.
-    Lane { tests: "package(submariner-gateway) & test(/^netem::/)", kernels: &["6.12"] },
 ];
 
 /// Programs of other packages that tests start, unpacked for the guest alone.

@@ -52,7 +52,7 @@ pub(crate) const GROUPS: &[Group] = &[
         lack: |tree| Ok(capabilities(tree, &["--", "wireguard"])?.map(elsewhere)),
     },
     Group { name: "wg", filter: KERNEL_WIREGUARD, lack: |_| Ok(program("wg").map(elsewhere)) },
-    Group { name: "netem", filter: "test(/(^|::)netem::/)", lack: |_| Ok(netem().map(elsewhere)) },
+    Group { name: "netem", filter: "test(/(^|::)netem::/)", lack: |_| Ok(netem()) },
     Group { name: "tun", filter: "package(subm-kernel) & test(/^tunnels::tun_/)", lack: |_| Ok(tun()) },
     Group {
         name: "kubernetes",
