@@ -58,3 +58,39 @@ pub(crate) fn complete(headers: &mut HeaderMap, audit_id: &str, share: Option<Sh
         headers.insert(LEVEL, uid.clone());
     }
 }
+
+/// COMPAT: as many characters of warnings are sent whole; where there are more, each is cut to the second number, and
+/// those beyond the first are left out.
+const MOST_OF_WARNINGS: usize = 4096;
+const MOST_OF_ONE: usize = 256;
+
+/// The warnings as far as they are sent.
+pub(crate) fn warnings(all: &[String]) -> Vec<&str> {
+    let characters = |text: &str| text.chars().count();
+    if all.iter().map(|warning| characters(warning)).sum::<usize>() <= MOST_OF_WARNINGS {
+        return all.iter().map(String::as_str).collect();
+    }
+    let cut =
+        |warning: &'_ str| warning.char_indices().nth(MOST_OF_ONE).map_or(warning.len(), |(end, _)| end);
+    let mut sent = 0;
+    let short = all.iter().map(|warning| &warning[..cut(warning)]);
+    let fits = |warning: &&str| {
+        sent += characters(warning);
+        sent <= MOST_OF_WARNINGS
+    };
+    short.take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_cut_where_there_are_many() {
+        let many = vec!["é".repeat(300); 20];
+        let sent = warnings(&many);
+        assert_eq!(sent.len(), 16);
+        assert!(sent.iter().all(|warning| warning.chars().count() == 256));
+        assert_eq!(warnings(&many[..2]), ["é".repeat(300); 2]);
+    }
+}

@@ -101,10 +101,11 @@ pub(crate) fn object(body: &[u8]) -> Option<Value> {
     let text = |wanted| told.iter().find_map(|(number, part)| (*number == wanted).then(|| part.text())?);
     let (api_version, kind) = (text(API_VERSION)?, text(KIND)?);
     let raw = part(RAW)?.bytes()?;
-    let mut object = message(&message_name(api_version, kind), raw)?;
-    object["apiVersion"] = json!(api_version);
-    object["kind"] = json!(kind);
-    Some(object)
+    // The type is the client's word: it may name a message that is no object, such as a time.
+    let Value::Object(mut object) = message(&message_name(api_version, kind), raw)? else { return None };
+    object.insert("apiVersion".to_owned(), json!(api_version));
+    object.insert("kind".to_owned(), json!(kind));
+    Some(Value::Object(object))
 }
 
 fn message(name: &str, bytes: &[u8]) -> Option<Value> {
@@ -284,6 +285,17 @@ mod tests {
         }
         assert!(object(&envelope(b"example.com/v1", b"Thing", b"")).is_none());
         assert!(object(b"k8s\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff").is_none());
+    }
+
+    #[test]
+    fn a_message_that_is_written_otherwise_is_no_object() {
+        for name in SCALARS {
+            let (group, kind) = name.split_once(".v1.").unwrap_or(("runtime", name));
+            let version = format!("{group}/v1");
+            assert_eq!(object(&envelope(version.as_bytes(), kind.as_bytes(), b"")), None, "{name}");
+        }
+        assert_eq!(object(&envelope(b"meta/v1", b"Time", &[1 << 3, 1])), None);
+        assert_eq!(object(&envelope(b"authentication/v1", b"ExtraValue", &field(1, b"a"))), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::scale::{Rescale, scale_of};
 use crate::selector::Selector;
 use crate::serve::Unreachable;
 use crate::server::Shared;
-use crate::store::{Deletion, Effect, Object, Preconditions, Propagation, Store, Writer};
+use crate::store::{Deletion, Effect, Object, Preconditions, Propagation, Selected, Store, Writer};
 use crate::strict::{self, FieldValidation};
 use crate::table::{Carried, partial, table};
 use crate::watch::{self, Scope, Start, Terms};
@@ -472,10 +472,13 @@ impl Call {
     }
 
     fn delete_collection(&self) -> Result<Response<Body>, Refusal> {
-        let (_, writer) = self.deletion()?;
-        let selector = self.selector()?;
-        let namespace = self.target.namespace.as_deref();
-        self.shared.write(|store| store.delete_selected(self.target.kind, namespace, &selector, &writer));
+        let (preconditions, writer) = self.deletion()?;
+        let selected = Selected {
+            kind: self.target.kind,
+            namespace: self.target.namespace.as_deref(),
+            selector: &self.selector()?,
+        };
+        self.shared.write(|store| store.delete_selected(&selected, &preconditions, &writer))?;
         Ok(respond_json(200, &success()))
     }
 
@@ -519,7 +522,7 @@ impl Call {
 
 /// The response with what the client is to be warned of.
 fn warned(mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
-    for warning in warnings {
+    for warning in headers::warnings(warnings) {
         if let Ok(header) = HeaderValue::from_str(&format!("299 - {warning:?}")) {
             response.headers_mut().append(header::WARNING, header);
         }

@@ -169,6 +169,9 @@ impl<'a> Asked<'a> {
     fn token(&self, asker: &Asker<'_>, object: &mut Value) -> Result<Value, Refusal> {
         let now = Timestamp::now();
         let spec = &mut object["spec"];
+        if !spec.is_object() && !spec.is_null() {
+            return Err(Refusal::BadRequest("the spec of a TokenRequest must be an object".to_owned()));
+        }
         let seconds = spec["expirationSeconds"].as_i64().unwrap_or(USUAL);
         let subject = Subject::new(account_kind()?, self.name);
         if seconds < SHORTEST {

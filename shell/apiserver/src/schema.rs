@@ -17,7 +17,7 @@ mod typed;
 mod validate;
 
 pub(crate) use checked::{Path, check};
-pub(crate) use complete::{complete, prune, unknown};
+pub(crate) use complete::{Fields, complete, prune, unknown};
 pub(crate) use format::is_cidr;
 pub(crate) use rules::{Rule, judge};
 pub(crate) use structural::problems;

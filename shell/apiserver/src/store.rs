@@ -25,7 +25,7 @@ mod versions;
 mod write;
 
 pub use collect::Propagation;
-pub use delete::{Deletion, Preconditions};
+pub use delete::{Deletion, Preconditions, Selected};
 pub(crate) use event::line;
 pub use event::{Change, Event};
 pub use object::Object;

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::kinds::KindId;
 use crate::refusal::Refusal;
-use crate::schema::{Cause, Schema, Type, unknown};
+use crate::schema::{Cause, Fields, Path, Schema, Type, unknown};
 use crate::store::Place;
 
 /// What a client wants done about fields that nobody knows.
@@ -97,7 +97,7 @@ fn go_source(value: &Value) -> String {
 }
 
 fn findings(kind: KindId, value: &Value, body: &[u8]) -> Vec<String> {
-    let unknown = unknown(kind.schema(), value).0;
+    let unknown = unknown(kind.schema(), value).into_paths();
     // The directives of strategic merge patches are no fields.
     let unknown = unknown.into_iter().filter(|field| !field.contains('$'));
     let unknown = unknown.map(|field| format!("unknown field {field:?}"));
@@ -107,10 +107,10 @@ fn findings(kind: KindId, value: &Value, body: &[u8]) -> Vec<String> {
 
 /// Refuses an applied configuration with fields that its kind does not have, or of other types.
 pub(crate) fn typed(place: &Place, value: &Value) -> Result<(), Refusal> {
-    let unknown = unknown(place.kind.schema(), value).0;
+    let unknown = unknown(place.kind.schema(), value).into_paths();
     let mut errors: Vec<_> =
         unknown.into_iter().map(|field| format!(".{field}: field not declared in schema")).collect();
-    mistyped(place.kind.schema(), value, "", &mut errors);
+    mistyped(place.kind.schema(), value, None, &mut errors);
     errors.sort();
     let why = match errors.as_slice() {
         [] => return Ok(()),
@@ -125,8 +125,14 @@ pub(crate) fn typed(place: &Place, value: &Value) -> Result<(), Refusal> {
     )))
 }
 
+/// As many errors are told.
+const MOST_ERRORS: usize = 100;
+
 /// COMPAT: what is said of a value of another type depends on the type that it should have.
-fn mistyped(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<String>) {
+fn mistyped(schema: &Schema, value: &Value, path: Option<Path<'_>>, errors: &mut Vec<String>) {
+    if errors.len() >= MOST_ERRORS {
+        return;
+    }
     let wrong = match schema.form {
         _ if value.is_null() => None,
         Type::Text if !value.is_string() => {
@@ -150,6 +156,7 @@ fn mistyped(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<String>
         | Type::Object => None,
     };
     if let Some(wrong) = wrong {
+        let path = path.map(|path| format!(".{path}")).unwrap_or_default();
         errors.push(format!("{path}: {wrong}"));
         return;
     }
@@ -157,14 +164,14 @@ fn mistyped(schema: &Schema, value: &Value, path: &str, errors: &mut Vec<String>
         Value::Object(entries) => {
             for (name, value) in entries {
                 if let Some(below) = schema.field(name) {
-                    mistyped(below, value, &format!("{path}.{name}"), errors);
+                    mistyped(below, value, Some(Path::below(path.as_ref(), name)), errors);
                 }
             }
         }
         Value::Array(items) => {
-            let Some(item) = &schema.items else { return };
+            let (Some(item), Some(path)) = (&schema.items, &path) else { return };
             for (index, value) in items.iter().enumerate() {
-                mistyped(item, value, &format!("{path}[{index}]"), errors);
+                mistyped(item, value, Some(path.index(index)), errors);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -182,19 +189,20 @@ fn go_type(value: &Value) -> &'static str {
     }
 }
 
-/// The fields that stand twice in a JSON text; none where it is no JSON.
+/// The fields that stand twice in a JSON text, up to a limit; none where it is no JSON.
 fn duplicates(body: &[u8]) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = Fields::default();
     let mut reader = serde_json::Deserializer::from_slice(body);
-    match (Walk { path: String::new(), found: &mut found }).deserialize(&mut reader) {
-        Ok(()) => found,
+    match (Walk { path: None, found: &mut found }).deserialize(&mut reader) {
+        Ok(()) => found.into_paths(),
+        Err(_) if found.is_full() => found.into_paths(),
         Err(_) => Vec::new(),
     }
 }
 
 struct Walk<'a> {
-    path: String,
-    found: &'a mut Vec<String>,
+    path: Option<Path<'a>>,
+    found: &'a mut Fields,
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
@@ -215,19 +223,24 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut seen = HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
-            if !seen.insert(key) {
-                self.found.push(path.clone());
+            let path = Path::below(self.path.as_ref(), &key);
+            if seen.contains(&key) {
+                self.found.push(path.to_string());
+                if self.found.is_full() {
+                    return Err(A::Error::custom("enough was found"));
+                }
             }
-            map.next_value_seed(Walk { path, found: self.found })?;
+            map.next_value_seed(Walk { path: Some(path), found: self.found })?;
+            seen.insert(key);
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut index = 0;
-        while let Some(()) =
-            items.next_element_seed(Walk { path: format!("{}[{index}]", self.path), found: self.found })?
+        let path = self.path.as_ref();
+        while let Some(()) = items
+            .next_element_seed(Walk { path: path.map(|path| path.index(index)), found: &mut *self.found })?
         {
             index += 1;
         }
@@ -282,6 +295,25 @@ mod tests {
             refused.to_string(),
             r#" "" is invalid: patch: Invalid value: "map[odd:map[a:[1 2]]]": strict decoding error: unknown field "odd""#
         );
+    }
+
+    #[test]
+    fn a_body_of_odd_fields_is_not_copied_for_each_of_them() {
+        let kind = KindId::named("configmaps").unwrap();
+        let long = "a".repeat(500_000);
+        let keys = |again: &str| (0..100_000).map(|key| format!("\"{key}{again}\":1,")).collect::<String>();
+        for body in [
+            format!(r#"{{"data": {{"{long}": {{{}"x":1}}}}}}"#, keys("")),
+            format!(r#"{{"data": {{"{long}": {{{}{}"x":1}}}}}}"#, keys(""), keys("")),
+            format!(r#"{{{}"x":1}}"#, keys("")),
+        ] {
+            let value: Value = serde_json::from_str(&body).unwrap();
+            let told = FieldValidation::Warn.judge(kind, &value, body.as_bytes()).unwrap();
+            assert!(told.len() <= 200 && told.concat().len() < 2_000_000, "{} findings", told.len());
+            drop(typed(&Place::new(kind, "n", "a"), &value));
+        }
+        let twice = r#""a":1,"#.repeat(1000);
+        assert_eq!(duplicates(format!(r#"{{{twice}"b":1}}"#).as_bytes()).len(), 100);
     }
 
     #[test]

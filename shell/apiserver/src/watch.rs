@@ -57,6 +57,7 @@ pub(crate) struct Terms {
     pub(crate) start: Start,
     /// How often a bookmark is sent, if the client takes them.
     pub(crate) bookmarks: Option<Duration>,
+    /// None, and one beyond all clocks: the watch has no end.
     pub(crate) timeout: Option<Duration>,
     pub(crate) revoked: CancellationToken,
 }
@@ -84,7 +85,7 @@ pub(crate) fn body(shared: Arc<Shared>, scope: Scope, terms: Terms) -> Body {
         changed: shared.bell(scope.kind),
         cuts: faults.cuts(),
         link: faults.link(),
-        deadline: terms.timeout.map(|timeout| Instant::now() + timeout),
+        deadline: terms.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
         closing: shared.closing().clone(),
         _counted: shared.watching(),
         position: 0,

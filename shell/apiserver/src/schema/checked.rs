@@ -26,6 +26,11 @@ impl<'a> Path<'a> {
         Self { above: None, step: Step::Field(field) }
     }
 
+    /// A field of the object itself, or of what is there.
+    pub(crate) fn below(above: Option<&'a Path<'a>>, name: &'a str) -> Self {
+        Self { above, step: Step::Field(name) }
+    }
+
     pub(crate) fn field(&'a self, name: &'a str) -> Self {
         Self { above: Some(self), step: Step::Field(name) }
     }

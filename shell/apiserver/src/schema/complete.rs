@@ -43,24 +43,43 @@ fn fill(entries: &mut Map<String, Value>, name: &str, property: &Arc<Schema>) {
     }
 }
 
-/// The fields that a schema does not know.
-#[derive(Debug, Default)]
-pub(crate) struct Unknown(pub(crate) Vec<String>);
+/// As many fields are named, and text of as many bytes, before no more is looked for.
+const MOST_FIELDS: usize = 100;
+const MOST_TEXT: usize = 4096;
 
-/// Drops what the schema does not know, and says what that was.
-pub(crate) fn prune(schema: &Schema, value: &mut Value) -> Unknown {
-    let unknown = unknown(schema, value);
-    if !unknown.0.is_empty() {
-        drop_unknown(schema, value, true);
-    }
-    unknown
+/// The paths of fields that something is wrong with, as many as anybody reads.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    paths: Vec<String>,
+    bytes: usize,
 }
 
-/// Says what the schema does not know.
-pub(crate) fn unknown(schema: &Schema, value: &Value) -> Unknown {
-    let mut unknown = Unknown::default();
+impl Fields {
+    pub(crate) fn push(&mut self, path: String) {
+        if !self.is_full() {
+            self.bytes = self.bytes.saturating_add(path.len());
+            self.paths.push(path);
+        }
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.paths.len() >= MOST_FIELDS || self.bytes >= MOST_TEXT
+    }
+
+    pub(crate) fn into_paths(self) -> Vec<String> {
+        self.paths
+    }
+}
+
+/// Says what the schema does not know, up to a limit.
+pub(crate) fn unknown(schema: &Schema, value: &Value) -> Fields {
+    let mut unknown = Fields::default();
     walk(schema, value, None, true, &mut unknown);
     unknown
+}
+/// Drops what the schema does not know.
+pub(crate) fn prune(schema: &Schema, value: &mut Value) {
+    drop_unknown(schema, value, true);
 }
 
 /// Whether an object may have a field; whole objects have three that no schema need name.
@@ -91,12 +110,20 @@ fn drop_unknown(schema: &Schema, value: &mut Value, whole: bool) {
     }
 }
 
-fn walk(schema: &Schema, value: &Value, path: Option<Path<'_>>, whole: bool, unknown: &mut Unknown) {
+fn walk(schema: &Schema, value: &Value, path: Option<Path<'_>>, whole: bool, unknown: &mut Fields) {
+    if unknown.is_full() {
+        return;
+    }
     match value {
         Value::Object(entries) => {
             let below = |name| path.as_ref().map_or_else(|| Path::root(name), |path| path.field(name));
             let strange = entries.keys().filter(|name| !knows(schema, name, whole));
-            unknown.0.extend(strange.map(|name| below(name).to_string()));
+            for name in strange {
+                if unknown.is_full() {
+                    return;
+                }
+                unknown.push(below(name).to_string());
+            }
             for (name, value) in entries {
                 if let Some(schema) = schema.field(name) {
                     walk(schema, value, Some(below(name)), schema.embedded, unknown);

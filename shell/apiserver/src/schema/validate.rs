@@ -314,7 +314,7 @@ fn duplicates(schema: &Schema, items: &[Value], path: &str, causes: &mut Vec<Cau
 mod tests {
     use serde_json::json;
 
-    use super::super::{NoReferences, complete, prune};
+    use super::super::{NoReferences, complete, prune, unknown};
     use super::*;
 
     fn spec() -> Schema {
@@ -376,8 +376,9 @@ mod tests {
     fn defaults_are_filled_in_and_unknown_fields_pruned() {
         let mut value = json!({"metadata": {"name": "x"}, "status": {},
             "spec": {"id": "a", "odd": 1, "on": null, "free": {"x": {"y": 1}}, "list": [{"k": "x", "z": 1}]}});
-        let unknown = prune(&spec(), &mut value);
-        assert_eq!(unknown.0, ["status", "spec.odd", "spec.list[0].z"]);
+        let unknown = unknown(&spec(), &value).into_paths();
+        prune(&spec(), &mut value);
+        assert_eq!(unknown, ["status", "spec.odd", "spec.list[0].z"]);
         complete(&spec(), &mut value);
         let expected = json!({"metadata": {"name": "x"},
             "spec": {"id": "a", "on": true, "free": {"x": {"y": 1}}, "list": [{"k": "x"}]}});

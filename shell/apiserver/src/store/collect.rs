@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{Object, Store, Writer};
-use crate::kinds::ResourceKey;
+use crate::kinds::{KindId, ResourceKey};
 use crate::metadata;
 
 /// What a deletion does to the objects that the deleted one owns.
@@ -81,17 +81,23 @@ impl Ownership {
 impl Store {
     /// Deletes, disowns or lets go what depends on objects that were deleted since the last call.
     pub(super) fn collect(&mut self, writer: &Writer) {
-        while let Some(uid) = self.ownership.due.pop_first() {
-            let dependents = self.ownership.of(&uid);
-            match self.by_uid(&uid, &dependents) {
-                Some(owner) => self.collect_of_waiting(&owner, &dependents, writer),
-                None => self.collect_of_gone(&uid, dependents, writer),
+        loop {
+            while let Some(uid) = self.ownership.due.pop_first() {
+                let dependents = self.ownership.of(&uid);
+                match self.by_uid(&uid, &dependents) {
+                    Some(owner) => self.collect_of_waiting(&owner, &dependents, writer),
+                    None => self.collect_of_gone(&uid, dependents, writer),
+                }
+                if self.ownership.dependents.get(&uid).is_some_and(BTreeSet::is_empty) {
+                    self.ownership.dependents.remove(&uid);
+                }
             }
-            if self.ownership.dependents.get(&uid).is_some_and(BTreeSet::is_empty) {
-                self.ownership.dependents.remove(&uid);
+            self.end_what_waits();
+            // A namespace that went may have owned something.
+            if self.ownership.due.is_empty() {
+                return;
             }
         }
-        self.end_what_waits();
     }
 
     fn at_address(&self, (resource, key): &Address) -> Option<&Arc<Object>> {
@@ -138,7 +144,7 @@ impl Store {
             if has_other {
                 self.disown(&object, uid);
             } else {
-                self.condemn(&object, value, false, writer);
+                self.condemn(&object, value, writer);
             }
         }
     }
@@ -163,7 +169,7 @@ impl Store {
             if let Some(object) = self.at_address(address).filter(|object| !object.is_terminating()).cloned()
             {
                 let value = object.value();
-                self.condemn(&object, value, false, writer);
+                self.condemn(&object, value, writer);
             }
         }
         let blocks =
@@ -194,7 +200,10 @@ impl Store {
         if metadata::has_finalizers(&value) {
             self.insert(owner.kind(), &value);
         } else {
-            self.finish_deletion(owner);
+            // A namespace may stay for what is in it, without the finalizer.
+            let is_namespace = owner.kind() == KindId::namespaces();
+            let free = if is_namespace { self.insert(owner.kind(), &value) } else { Arc::clone(owner) };
+            self.finish_deletion(&free);
         }
     }
 

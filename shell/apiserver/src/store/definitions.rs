@@ -184,7 +184,7 @@ impl Store {
         let objects: Vec<_> = self.objects_of(key).cloned().collect();
         for object in objects {
             let value = object.value();
-            self.condemn(&object, value, false, writer);
+            self.condemn(&object, value, writer);
         }
         self.finish_definition(key);
     }

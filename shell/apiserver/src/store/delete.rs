@@ -24,6 +24,17 @@ pub struct Preconditions {
     pub propagation: Propagation,
 }
 
+/// What a deletion of many is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Selected<'a> {
+    /// The kind of the objects.
+    pub kind: KindId,
+    /// Their namespace; all of them without one.
+    pub namespace: Option<&'a str>,
+    /// What they must be like.
+    pub selector: &'a Selector,
+}
+
 /// How far a deletion came.
 #[derive(Debug, Clone)]
 pub enum Deletion {
@@ -58,50 +69,66 @@ impl Store {
             self.end_namespace(&object, writer)
         } else {
             Self::hold_for_dependents(&mut value, preconditions.propagation);
-            self.condemn(&object, value, false, writer)
+            self.condemn(&object, value, writer)
         };
         self.collect(writer);
         Ok(deletion)
     }
 
-    /// Deletes what is selected and what the writer may delete; returns how many were.
+    /// Deletes what is selected and may be deleted, and answers with the first refusal of what may not.
     pub fn delete_selected(
         &mut self,
-        kind: KindId,
-        namespace: Option<&str>,
-        selector: &Selector,
+        selected: &Selected<'_>,
+        preconditions: &Preconditions,
         writer: &Writer,
-    ) -> usize {
-        let selected: Vec<_> =
-            self.list(kind, namespace).filter(|object| selector.matches(object)).cloned().collect();
-        let places = selected.iter().map(|object| Place::new(kind, object.namespace(), object.name()));
-        places.filter(|place| self.delete(place, &Preconditions::default(), writer).is_ok()).count()
+    ) -> Result<(), Refusal> {
+        let found = self.list(selected.kind, selected.namespace);
+        let found = found.filter(|object| selected.selector.matches(object));
+        let places: Vec<_> =
+            found.map(|object| Place::new(selected.kind, object.namespace(), object.name())).collect();
+        let mut answer = Ok(());
+        for place in places {
+            match self.delete(&place, preconditions, writer) {
+                // Some go with those before them.
+                Ok(_) | Err(Refusal::NotFound(_)) => {}
+                Err(refusal) => answer = answer.and(Err(refusal)),
+            }
+        }
+        answer
     }
 
-    pub(super) fn condemn(
-        &mut self,
-        object: &Arc<Object>,
-        mut value: Value,
-        held: bool,
-        writer: &Writer,
-    ) -> Deletion {
-        if !held && !metadata::has_finalizers(&value) {
+    pub(super) fn condemn(&mut self, object: &Arc<Object>, mut value: Value, writer: &Writer) -> Deletion {
+        let is_namespace = object.kind() == KindId::namespaces();
+        if !is_namespace && !metadata::has_finalizers(&value) {
             return Deletion::Done(self.finish_deletion(object));
         }
         if object.is_terminating() {
+            if is_namespace {
+                self.left.insert(object.name().to_owned());
+            }
             return Deletion::Pending(Arc::clone(object));
         }
         let fields = metadata::fields(&mut value);
         fields.insert("deletionTimestamp".to_owned(), json!(Draft::time(writer.now)));
         fields.insert("deletionGracePeriodSeconds".to_owned(), json!(0));
-        if object.kind() == KindId::namespaces() {
+        if is_namespace {
             value["status"]["phase"] = json!("Terminating");
         }
-        Deletion::Pending(self.insert(object.kind(), &value))
+        let marked = self.insert(object.kind(), &value);
+        if is_namespace {
+            self.empty_namespace(object.name(), writer);
+            self.left.insert(object.name().to_owned());
+        }
+        Deletion::Pending(marked)
     }
 
-    /// Removes an object that nothing holds back, and its namespace if that waited for it alone.
-    pub(super) fn finish_deletion(&mut self, object: &Object) -> Arc<Object> {
+    /// Removes an object that nothing holds back, and its namespace if that waited for it alone. A namespace goes when
+    /// nothing is in it any more: the next collection looks.
+    pub(super) fn finish_deletion(&mut self, object: &Arc<Object>) -> Arc<Object> {
+        if object.kind() == KindId::namespaces() {
+            self.left.insert(object.name().to_owned());
+            return Arc::clone(object);
+        }
         let gone = self.remove(object.kind(), object);
         if object.kind().is_custom() {
             self.finish_definition(object.kind().key());

@@ -14,9 +14,7 @@ use crate::metadata;
 impl Store {
     /// Marks a namespace, deletes what is in it, and then itself unless something is held back.
     pub(super) fn end_namespace(&mut self, namespace: &Arc<Object>, writer: &Writer) -> Deletion {
-        let marked = self.condemn(namespace, namespace.value(), true, writer);
-        self.empty_namespace(namespace.name(), writer);
-        self.left.insert(namespace.name().to_owned());
+        let marked = self.condemn(namespace, namespace.value(), writer);
         self.collect(writer);
         marked
     }
@@ -48,13 +46,13 @@ impl Store {
         }
     }
 
-    fn empty_namespace(&mut self, name: &str, writer: &Writer) {
+    pub(super) fn empty_namespace(&mut self, name: &str, writer: &Writer) {
         let kinds: Vec<_> = self.kinds().stored().filter(|kind| kind.is_namespaced()).collect();
         for kind in kinds {
             let content: Vec<_> = self.list(kind, Some(name)).cloned().collect();
             for object in content {
                 let value = object.value();
-                self.condemn(&object, value, false, writer);
+                self.condemn(&object, value, writer);
             }
         }
     }

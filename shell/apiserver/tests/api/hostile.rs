@@ -68,6 +68,25 @@ async fn a_patch_that_digs_without_end_is_refused() {
 }
 
 #[tokio::test]
+async fn a_watch_without_end_and_a_question_of_another_shape_end_nothing() {
+    let hub = Hub::with_lease().await;
+    let watch = format!("/?watch=true&timeoutSeconds={}", u64::MAX).replacen('/', LEASES, 1);
+    let request = Request::builder().uri(watch).body(Body::empty()).unwrap();
+    assert_eq!(hub.0.service_as("east").oneshot(request).await.unwrap().status(), 200);
+    let admin = ApiServer::builder().credentials([Credential::admin("admin")]).build();
+    for spec in [json!("x"), json!([]), json!(7)] {
+        let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
+        let request = Request::builder()
+            .method("POST")
+            .uri("/api/v1/namespaces/default/serviceaccounts/default/token")
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        assert_eq!(admin.service_as("admin").oneshot(request).await.unwrap().status(), 400, "{spec}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_more_levels_than_any_kind_has_is_refused() {
     let deep = (0..100).fold(json!({}), |inner, _| json!({"a": inner}));
     let hub = Hub::with_lease().await;

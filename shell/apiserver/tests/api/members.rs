@@ -51,7 +51,9 @@ async fn a_foreign_endpoint_cannot_be_changed_by_any_verb() {
     assert_eq!(code(east.patch(&name, &force, &Patch::Apply(&applied)).await), 403);
 
     east.create(&PostParams::default(), &typed(endpoint("east"))).await.unwrap();
-    east.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    // Its own objects go; that others stay is told.
+    let refused = east.delete_collection(&DeleteParams::default(), &ListParams::default()).await;
+    assert_eq!(code(refused), 403);
     let left = served.server.store().list("endpoints.submariner.io", Some(BROKER));
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["metadata"]["labels"]["submariner-io/clusterID"], "west");

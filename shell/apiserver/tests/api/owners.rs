@@ -1,7 +1,7 @@
 //! What becomes of objects whose owners are deleted, and lists in pages.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use subm_apiserver::{ApiServer, Credential};
@@ -68,6 +68,41 @@ async fn orphans_stay_and_an_owner_in_the_foreground_waits() {
 }
 
 #[tokio::test]
+async fn a_namespace_that_is_owned_or_was_orphaned_goes_after_what_is_in_it() {
+    let (server, _maps) = in_process();
+    let client = Client::new(server.service_as("admin"), "default");
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let nodes: Api<Node> = Api::all(client.clone());
+    let node = serde_json::from_value(json!({"metadata": {"name": "owner"}})).unwrap();
+    let node = nodes.create(&PostParams::default(), &node).await.unwrap();
+    let owned = json!({"metadata": {"name": "n", "finalizers": ["orphan"], "ownerReferences":
+        [{"apiVersion": "v1", "kind": "Node", "name": "owner", "uid": node.uid()}]}});
+    namespaces.create(&PostParams::default(), &serde_json::from_value(owned).unwrap()).await.unwrap();
+    let inside: Api<ConfigMap> = Api::namespaced(client, "n");
+    let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/hold"]}});
+    inside.create(&PostParams::default(), &serde_json::from_value(held).unwrap()).await.unwrap();
+    nodes.delete("owner", &DeleteParams::default()).await.unwrap();
+    assert_eq!(namespaces.get("n").await.unwrap().status.unwrap().phase.as_deref(), Some("Terminating"));
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    inside.patch("held", &PatchParams::default(), &release).await.unwrap();
+    assert_eq!(code(namespaces.get("n").await), 404);
+}
+
+#[tokio::test]
+async fn a_deletion_of_many_heeds_its_options() {
+    let (_server, maps) = in_process();
+    let owner = create(&maps, "owner", &[]).await;
+    create(&maps, "child", &[&owner]).await;
+    let only = ListParams::default().fields("metadata.name=owner");
+    let other = Preconditions { uid: Some("another".to_owned()), resource_version: None };
+    let guarded = DeleteParams::default().preconditions(other);
+    assert_eq!(code(maps.delete_collection(&guarded, &only).await), 409);
+    maps.delete_collection(&by(PropagationPolicy::Orphan), &only).await.unwrap();
+    assert_eq!(code(maps.get("owner").await), 404);
+    assert!(maps.get("child").await.unwrap().owner_references().is_empty());
+}
+
+#[tokio::test]
 async fn an_object_whose_owner_never_was_is_deleted() {
     let (_server, maps) = in_process();
     let mut ghost = create(&maps, "ghost", &[]).await;
@@ -92,6 +127,11 @@ async fn an_ending_namespace_is_shown_and_takes_no_new_object() {
     assert_eq!(ending.status.unwrap().phase.as_deref(), Some("Terminating"));
     let late = serde_json::from_value(json!({"metadata": {"name": "late"}})).unwrap();
     assert_eq!(code(inside.create(&PostParams::default(), &late).await), 403);
+    // Whoever changes a namespace that waits does not end it.
+    let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    namespaces.patch("n", &PatchParams::default(), &label).await.unwrap();
+    assert_eq!(namespaces.get("n").await.unwrap().labels()["a"], "b");
+    assert_eq!(inside.get("held").await.unwrap().finalizers(), ["example.com/hold"]);
     let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     inside.patch("held", &PatchParams::default(), &release).await.unwrap();
     assert_eq!(code(namespaces.get("n").await), 404);
