@@ -1,8 +1,10 @@
 //! Server-side apply.
 
+use std::collections::btree_map::Entry;
+
 use serde_json::{Map, Value};
 
-use crate::fields::{FieldSet, prune};
+use crate::fields::{FieldSet, places, prune};
 use crate::kinds::KindId;
 use crate::managers::{Identity, Managers, ownable};
 use crate::patch::Part;
@@ -136,11 +138,15 @@ fn merge(target: &mut Value, configuration: &Value, trail: Trail<'_>) {
 }
 
 fn merge_list(present: &mut Vec<Value>, items: &[Value], trail: Trail<'_>) {
+    let mut places = places(present, trail);
     for item in items {
-        let name = trail.element(item);
-        match present.iter_mut().find(|present| trail.element(present) == name) {
-            Some(found) => merge(found, item, trail.item()),
-            None => present.push(item.clone()),
+        let Some(name) = trail.element(item) else { continue };
+        match places.entry(name) {
+            Entry::Occupied(place) => merge(&mut present[*place.get()], item, trail.item()),
+            Entry::Vacant(free) => {
+                free.insert(present.len());
+                present.push(item.clone());
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Sets of fields: which paths of an object someone owns, in the form of `fieldsV1`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::schema::{ListKind, Trail};
+use crate::schema::{Fields, ListKind, Trail};
 
 /// A set of paths as a tree: a node is in the set itself, or holds members, or both.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,12 +97,12 @@ impl FieldSet {
 
     fn changed_elements(old: &[Value], items: &[Value], trail: Trail<'_>) -> Self {
         let mut set = Self::default();
+        let places = places(old, trail);
         for item in items {
             let Some(name) = trail.element(item) else { return Self::leaf() };
-            let before = old.iter().find(|old| trail.element(old).as_deref() == Some(&name));
-            let below = before.map_or_else(
+            let below = places.get(&name).map_or_else(
                 || Self::added(item, trail.item()),
-                |before| Self::changed(before, item, trail.item()),
+                |before| Self::changed(&old[*before], item, trail.item()),
             );
             set.add_child(name, below);
         }
@@ -115,14 +115,21 @@ impl FieldSet {
         }
     }
 
-    pub(crate) fn union(&self, other: &Self) -> Self {
-        let mut all = self.clone();
-        all.member |= other.member;
+    pub(crate) fn union(mut self, other: &Self) -> Self {
+        self.absorb(other);
+        self
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.member |= other.member;
         for (name, child) in &other.children {
-            let merged = all.children.get(name).map_or_else(|| child.clone(), |mine| mine.union(child));
-            all.children.insert(name.clone(), merged);
+            match self.children.get_mut(name) {
+                Some(mine) => mine.absorb(child),
+                None => {
+                    self.children.insert(name.clone(), child.clone());
+                }
+            }
         }
-        all
     }
 
     pub(crate) fn minus(&self, other: &Self) -> Self {
@@ -147,32 +154,39 @@ impl FieldSet {
     /// The part of the set that a value still has.
     pub(crate) fn existing(&self, value: &Value, trail: Trail<'_>) -> Self {
         let mut rest = Self { member: self.member, children: BTreeMap::new() };
+        let places = places_in(value, self, trail);
         for (name, child) in &self.children {
-            if let Some((value, below)) = step(name, value, trail) {
+            if let Some((value, below)) = step(name, value, &places, trail) {
                 rest.add_child(name.clone(), child.existing(value, below));
             }
         }
         rest
     }
 
-    /// The members' paths as `.spec.ports[port=80,protocol="TCP"]`.
+    /// The members' paths as `.spec.ports[port=80,protocol="TCP"]`, as many as anybody reads.
     pub(crate) fn paths(&self) -> Vec<String> {
-        let mut paths = Vec::new();
-        self.collect_paths("", &mut paths);
-        paths
+        let mut paths = Fields::default();
+        self.collect_paths(&mut String::new(), &mut paths);
+        paths.into_paths()
     }
 
-    fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
+    fn collect_paths(&self, path: &mut String, paths: &mut Fields) {
         if self.member {
-            paths.push(prefix.to_owned());
+            paths.push(path.clone());
         }
+        let above = path.len();
         for (name, child) in &self.children {
             let step = match name.split_once(':') {
                 Some(("f", field)) => format!(".{field}"),
                 Some(("k", keys)) => bracketed(keys),
                 _ => format!("[={}]", name.trim_start_matches("v:")),
             };
-            child.collect_paths(&format!("{prefix}{step}"), paths);
+            if paths.is_full() {
+                return;
+            }
+            path.push_str(&step);
+            child.collect_paths(path, paths);
+            path.truncate(above);
         }
     }
 
@@ -208,16 +222,35 @@ fn bracketed(keys: &str) -> String {
     format!("[{}]", pairs.join(","))
 }
 
+/// Where in a list the elements of each name stand first.
+pub(crate) fn places(items: &[Value], trail: Trail<'_>) -> BTreeMap<String, usize> {
+    let mut places = BTreeMap::new();
+    for (place, item) in items.iter().enumerate() {
+        if let Some(name) = trail.element(item) {
+            places.entry(name).or_insert(place);
+        }
+    }
+    places
+}
+
+/// The same of a value that may be a list in which a set has members.
+fn places_in(value: &Value, set: &FieldSet, trail: Trail<'_>) -> BTreeMap<String, usize> {
+    let items = value.as_array().filter(|_| !set.children.is_empty());
+    items.map_or_else(BTreeMap::new, |items| places(items, trail))
+}
+
 /// The value one step below, by the name of the step.
-fn step<'v, 't>(name: &str, value: &'v Value, trail: Trail<'t>) -> Option<(&'v Value, Trail<'t>)> {
+fn step<'v, 't>(
+    name: &str,
+    value: &'v Value,
+    places: &BTreeMap<String, usize>,
+    trail: Trail<'t>,
+) -> Option<(&'v Value, Trail<'t>)> {
     match (name.split_once(':'), value) {
         (Some(("f", field)), Value::Object(entries)) => {
             entries.get(field).map(|below| (below, trail.field(field)))
         }
-        (Some(_), Value::Array(items)) => {
-            let found = items.iter().find(|item| trail.element(item).as_deref() == Some(name))?;
-            Some((found, trail.item()))
-        }
+        (Some(_), Value::Array(items)) => places.get(name).map(|place| (&items[*place], trail.item())),
         _ => None,
     }
 }
@@ -225,6 +258,8 @@ fn step<'v, 't>(name: &str, value: &'v Value, trail: Trail<'t>) -> Option<(&'v V
 /// Removes from a value what `gone` holds and `kept` does not.
 pub(crate) fn prune(value: &mut Value, gone: &FieldSet, kept: &FieldSet, trail: Trail<'_>) {
     let nothing = FieldSet::default();
+    let places = places_in(value, gone, trail);
+    let mut removed = BTreeSet::new();
     for (name, child) in &gone.children {
         let kept = kept.children.get(name).unwrap_or(&nothing);
         match (name.split_once(':'), &mut *value) {
@@ -235,14 +270,17 @@ pub(crate) fn prune(value: &mut Value, gone: &FieldSet, kept: &FieldSet, trail: 
                 }
             }
             (Some(_), Value::Array(items)) => {
-                let found = items.iter().position(|item| trail.element(item).as_deref() == Some(name));
-                let Some(index) = found else { continue };
-                if prune_below(&mut items[index], child, kept, trail.item()) {
-                    items.remove(index);
+                let Some(place) = places.get(name) else { continue };
+                if prune_below(&mut items[*place], child, kept, trail.item()) {
+                    removed.insert(*place);
                 }
             }
             _ => {}
         }
+    }
+    if let Value::Array(items) = value {
+        let mut place = 0..;
+        items.retain(|_| place.next().is_none_or(|place| !removed.contains(&place)));
     }
 }
 

@@ -91,6 +91,6 @@ mod tests {
         let sent = warnings(&many);
         assert_eq!(sent.len(), 16);
         assert!(sent.iter().all(|warning| warning.chars().count() == 256));
-        assert_eq!(warnings(&many[..2]), ["é".repeat(300); 2]);
+        assert_eq!(warnings(&many[..2]), many[..2]);
     }
 }

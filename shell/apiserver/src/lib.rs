@@ -13,6 +13,7 @@ mod apply;
 mod audit;
 mod backup;
 mod beside;
+mod body;
 mod definitions;
 mod discovery;
 mod encode;
@@ -70,7 +71,9 @@ pub use serve::{Service, Unreachable};
 pub use server::{ApiServer, Builder, NotServed, Objects, OpenError, Statistics};
 pub use services::ServiceRanges;
 pub use storage::{Damage, Storage, StorageError};
-pub use store::{Change, Deletion, Effect, Event, Object, Place, Preconditions, Propagation, Selected, Store, Writer};
+pub use store::{
+    Change, Deletion, Effect, Event, Object, Place, Preconditions, Propagation, Selected, Store, Writer,
+};
 pub use tls::{Authority, Certified, ServerTls, TlsError};
 
 /// Text as Kubernetes writes bytes.

@@ -26,6 +26,9 @@ struct Manager {
     fields: FieldSet,
 }
 
+/// Of more owners than this that a client writes, none is believed: those that are known stay.
+const MOST_GIVEN: usize = 100;
+
 /// The owners of an object's fields.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Managers(Vec<Manager>);
@@ -70,9 +73,12 @@ impl Managers {
         Self(entries.into_iter().flatten().filter_map(read).collect())
     }
 
-    /// The owners that a client writes; none where it writes none, or what cannot be read.
+    /// The owners that a client writes; none where it writes none, more than anybody has, or what cannot be read.
     pub(crate) fn given(object: &Value) -> Option<Self> {
         let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+        if entries.len() > MOST_GIVEN {
+            return None;
+        }
         let read = entries.iter().map(read).collect::<Option<Vec<_>>>()?;
         (!read.is_empty()).then_some(Self(read))
     }
@@ -161,20 +167,19 @@ impl Managers {
     /// COMPAT: of more managers by update than this, the oldest become one.
     fn fold_oldest(&mut self) {
         const MOST_UPDATERS: usize = 10;
-        let updates = |manager: &&Manager| manager.operation == Operation::Update;
-        while self.0.iter().filter(updates).count() > MOST_UPDATERS {
-            let mut times: Vec<_> = self.0.iter().filter(updates).map(|known| known.time.clone()).collect();
-            times.sort();
-            let is_old = |known: &Manager| known.operation == Operation::Update && known.time <= times[1];
-            let mut old = self.0.iter().filter(|known| is_old(known)).take(2);
-            let (Some(first), Some(second)) = (old.next().cloned(), old.next().cloned()) else { return };
-            self.0.retain(|known| known.order() != first.order() && known.order() != second.order());
-            self.0.push(Manager {
-                name: "ancient-changes".to_owned(),
-                fields: first.fields.union(&second.fields),
-                ..second
-            });
+        let (mut updaters, appliers): (Vec<_>, Vec<_>) =
+            self.0.drain(..).partition(|manager| manager.operation == Operation::Update);
+        self.0 = appliers;
+        updaters.sort_by(|one, other| one.time.cmp(&other.time));
+        let surplus = updaters.len().saturating_sub(MOST_UPDATERS);
+        if surplus > 0 {
+            let rest = updaters.split_off(surplus + 1);
+            let fields = updaters.iter().fold(FieldSet::default(), |all, old| all.union(&old.fields));
+            let youngest =
+                updaters.pop().map(|old| Manager { name: "ancient-changes".to_owned(), fields, ..old });
+            updaters = youngest.into_iter().chain(rest).collect();
         }
+        self.0.extend(updaters);
     }
 
     /// Accounts for a write other than apply: what it changed is its own.
@@ -263,4 +268,34 @@ fn write(manager: &Manager) -> Value {
         entry["subresource"] = json!(manager.part.word());
     }
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: usize) -> Value {
+        let time = format!("2026-01-01T00:{:02}:{:02}Z", name / 60, name % 60);
+        json!({"manager": format!("m{name}"), "operation": "Update", "apiVersion": "v1", "time": time,
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {format!("f:{name}"): {}}}})
+    }
+
+    fn object(count: usize) -> Value {
+        json!({"metadata": {"managedFields": (0..count).map(entry).collect::<Value>()}})
+    }
+
+    #[test]
+    fn the_oldest_of_many_updaters_become_one_and_keep_what_they_own() {
+        let mut managers = Managers::given(&object(100)).unwrap();
+        managers.fold_oldest();
+        assert_eq!(managers.0.len(), 10);
+        assert_eq!(
+            (managers.0[0].name.as_str(), managers.0[0].time.as_str()),
+            ("ancient-changes", "2026-01-01T00:01:30Z")
+        );
+        let owned = managers.0[0].fields.to_value();
+        assert_eq!(owned["f:data"].as_object().unwrap().len(), 91);
+        assert_eq!(managers.0[9].name, "m99");
+        assert!(Managers::given(&object(101)).is_none(), "nobody has so many");
+    }
 }

@@ -88,6 +88,9 @@ pub(crate) fn normalise(place: &Place, object: &mut Value) -> Result<(), Refusal
     if causes.is_empty() { Ok(()) } else { Err(Refusal::Invalid(place.subject(), causes)) }
 }
 
+/// As many finalizers, and as many owners, may an object have: each is looked at whenever one of them goes.
+const MOST_ENTRIES: usize = 1000;
+
 fn causes(kind: KindId, metadata: &Map<String, Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     let mut wrong = |field: String, message: String| {
@@ -134,6 +137,12 @@ fn causes(kind: KindId, metadata: &Map<String, Value>) -> Vec<Cause> {
     let strings = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
     if !metadata.get("finalizers").is_none_or(strings) {
         wrong("metadata.finalizers".to_owned(), "must be a list of strings".to_owned());
+    }
+    for field in ["finalizers", "ownerReferences"] {
+        let count = metadata.get(field).and_then(Value::as_array).map_or(0, Vec::len);
+        if count > MOST_ENTRIES {
+            causes.push(Cause::too_many(&format!("metadata.{field}"), count, MOST_ENTRIES));
+        }
     }
     causes
 }

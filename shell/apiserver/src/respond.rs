@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
@@ -15,6 +15,7 @@ use crate::access::{Admission, Authoriser, Grant, Review, Verb};
 use crate::apply::Force;
 use crate::audit::Entry;
 use crate::beside;
+use crate::body;
 use crate::encode;
 use crate::headers::{self, Share};
 use crate::health;
@@ -34,9 +35,6 @@ use crate::store::{Deletion, Effect, Object, Preconditions, Propagation, Selecte
 use crate::strict::{self, FieldValidation};
 use crate::table::{Carried, partial, table};
 use crate::watch::{self, Scope, Start, Terms};
-
-/// As much as a real API server takes.
-const LARGEST_BODY: usize = 3 * 1024 * 1024;
 
 /// One request with everything that its answer depends on.
 struct Call {
@@ -137,7 +135,8 @@ async fn answer(
         return Ok(told);
     }
     if let Some(asked) = reviews::Asked::of(path) {
-        let body = read(body).await?;
+        let body = body::read(body, &grant).await?;
+        let authoriser = shared.authoriser();
         let asker = reviews::Asker { shared: &shared, user: &user, authoriser: &authoriser };
         let answer = asked.answer(&asker, &parts.method, (&parts.headers, &body))?;
         return Ok(respond_json(201, &answer));
@@ -160,7 +159,10 @@ async fn answer(
     authoriser.authorise(&user, &action)?;
     let endpoint = if verb == Verb::Watch { Endpoint::Events } else { Endpoint::Objects };
     let form = negotiate::form(&parts.headers, endpoint)?;
-    let body = read(body).await?;
+    let body = body::read(body, &grant).await?;
+    // Who had the right when the request began may have lost it while the body came.
+    let authoriser = shared.authoriser();
+    authoriser.authorise(&user, &action)?;
     let writes = !matches!(verb, Verb::Get | Verb::List | Verb::Watch);
     if writes && shared.faults().conflicts_write() {
         return Err(Refusal::Conflict(target.place().subject(), Stale::Modified));
@@ -168,10 +170,6 @@ async fn answer(
     let headers = parts.headers.clone();
     let told = Arc::clone(&noted.told);
     Call { shared, grant, authoriser, target, verb, query, form, headers, body, told }.answer()
-}
-
-async fn read(body: Body) -> Result<Bytes, Refusal> {
-    to_bytes(body, LARGEST_BODY).await.map_err(|_| Refusal::TooLarge(LARGEST_BODY))
 }
 
 /// What a request is about, as in an audit event.

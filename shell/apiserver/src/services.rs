@@ -1,6 +1,6 @@
 //! Addresses and node ports of Services. What is taken is what stored Services have: nothing else is remembered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
@@ -33,16 +33,23 @@ impl Taken {
     pub(crate) fn note(&mut self, key: &str, before: Option<&Object>, after: Option<&Object>) {
         let spec = |object: &Object| object.value()["spec"].take();
         if let Some(before) = before.map(spec) {
-            for address in addresses(&before) {
+            // What another Service holds by the same number stays its own.
+            for address in
+                addresses(&before).filter(|address| !self.has_address(*address, key)).collect::<Vec<_>>()
+            {
                 self.addresses.remove(&address);
             }
-            for port in node_ports(&before) {
+            for port in node_ports(&before).filter(|port| !self.has_port(port, key)).collect::<Vec<_>>() {
                 self.ports.remove(&port);
             }
         }
         if let Some(after) = after.map(spec) {
-            self.addresses.extend(addresses(&after).map(|address| (address, key.to_owned())));
-            self.ports.extend(node_ports(&after).map(|port| (port, key.to_owned())));
+            for address in addresses(&after) {
+                self.addresses.entry(address).or_insert_with(|| key.to_owned());
+            }
+            for port in node_ports(&after) {
+                self.ports.entry(port).or_insert_with(|| key.to_owned());
+            }
         }
     }
 
@@ -167,6 +174,8 @@ impl Allocator<'_> {
     fn give_node_ports(&self, spec: &mut Value) -> Result<(), Cause> {
         let wants = has_node_ports(spec);
         let mut own: Vec<NodePort> = Vec::new();
+        let mut claimed = BTreeSet::new();
+        let mut draws = BTreeMap::new();
         let Some(list) = spec.get_mut("ports").and_then(Value::as_array_mut) else { return Ok(()) };
         for (index, port) in list.iter().enumerate() {
             let Some(asked) = node_port(port) else { continue };
@@ -180,6 +189,7 @@ impl Allocator<'_> {
             if self.taken.has_port(&asked, self.key) {
                 return wrong("provided port is already allocated");
             }
+            claimed.insert(asked.clone());
             own.push(asked);
         }
         for port in list.iter_mut().filter(|_| wants) {
@@ -191,14 +201,16 @@ impl Allocator<'_> {
             let twin = own.iter().find(|(other, _)| *other != protocol).map(|(_, number)| *number);
             let free = |number: &u16| {
                 let port = (protocol.clone(), *number);
-                !own.contains(&port) && !self.taken.has_port(&port, self.key)
+                !claimed.contains(&port) && !self.taken.has_port(&port, self.key)
             };
-            let number = twin.filter(free).or_else(|| draw_from(NODE_PORTS, self.lot).find(free));
+            let draw = draws.entry(protocol.clone()).or_insert_with(|| draw_from(NODE_PORTS, self.lot));
+            let number = twin.filter(free).or_else(|| draw.find(free));
             let Some(number) = number else {
                 let message = "Internal error: failed to allocate a nodePort: range is full".to_owned();
                 return Err(Cause { reason: "InternalError", message, field: "spec.ports".to_owned() });
             };
             port["nodePort"] = json!(number);
+            claimed.insert((protocol.clone(), number));
             own.push((protocol, number));
         }
         Ok(())

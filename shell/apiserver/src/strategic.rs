@@ -1,5 +1,7 @@
 //! Strategic merge patch, which `kubectl` sends for built-in kinds.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value};
 
 use crate::kinds::KindId;
@@ -34,7 +36,8 @@ fn merge_value(target: &mut Value, patch: &Value, trail: Trail<'_>) -> Result<()
     let Value::Object(fields) = target else { return Ok(()) };
     let retained = entries.get("$retainKeys").and_then(Value::as_array);
     if let Some(retained) = retained {
-        fields.retain(|field, _| retained.iter().any(|key| key == field));
+        let retained: BTreeSet<_> = retained.iter().filter_map(Value::as_str).collect();
+        fields.retain(|field, _| retained.contains(field.as_str()));
     }
     for (name, value) in entries {
         if let Some(list) = name.strip_prefix("$deleteFromPrimitiveList/") {
@@ -79,7 +82,8 @@ fn merge_field(
                 }
                 Some(None) => {
                     let before = target.clone();
-                    let added: Vec<_> = items.iter().filter(|item| !target.contains(item)).cloned().collect();
+                    let known: BTreeSet<_> = before.iter().map(Value::to_string).collect();
+                    let added = items.iter().filter(|item| !known.contains(&item.to_string())).cloned();
                     target.extend(added);
                     arrange(target, &before, items, None);
                 }
@@ -104,58 +108,76 @@ fn merge_list(target: &mut Vec<Value>, items: &[Value], key: &str, trail: Trail<
         *target = items.iter().filter(|item| item.get("$patch").is_none()).cloned().collect();
         return Ok(());
     }
+    let mut merged: Vec<Option<Value>> = std::mem::take(target).into_iter().map(Some).collect();
+    let mut places: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (place, present) in merged.iter().flatten().enumerate() {
+        places.entry(name_of(present, Some(key))).or_default().push(place);
+    }
     for item in items {
-        let Some(name) = item.get(key) else {
+        if item.get(key).is_none() {
             let message = format!("map: {item} does not contain declared merge key: {key}");
             return Err(Refusal::BadRequest(message));
-        };
-        let index = target.iter().position(|present| present.get(key) == Some(name));
-        match (index, item.get("$patch").and_then(Value::as_str)) {
-            (Some(_), Some("delete")) => target.retain(|present| present.get(key) != Some(name)),
-            (None, Some("delete")) => {}
-            (Some(index), _) => merge_value(&mut target[index], item, trail.item())?,
-            (None, _) => {
-                let mut added = Value::Null;
-                merge_value(&mut added, item, trail.item())?;
-                target.push(added);
-            }
+        }
+        let name = name_of(item, Some(key));
+        if item.get("$patch").and_then(Value::as_str) == Some("delete") {
+            places.remove(&name).into_iter().flatten().for_each(|place| merged[place] = None);
+            continue;
+        }
+        let known = places.entry(name).or_default();
+        if let Some(place) = known.first() {
+            let present = merged[*place].get_or_insert_default();
+            merge_value(present, item, trail.item())?;
+        } else {
+            let mut added = Value::Null;
+            merge_value(&mut added, item, trail.item())?;
+            known.push(merged.len());
+            merged.push(Some(added));
         }
     }
+    target.extend(merged.into_iter().flatten());
     Ok(())
+}
+
+/// What stands for an element: its key as JSON, or all of it; nothing where it lacks the key.
+fn name_of(item: &Value, key: Option<&str>) -> String {
+    key.map_or(Some(item), |key| item.get(key)).map(Value::to_string).unwrap_or_default()
+}
+
+/// Where each name stands first.
+fn ranks(list: &[Value], key: Option<&str>) -> BTreeMap<String, usize> {
+    let mut ranks = BTreeMap::new();
+    for (rank, item) in list.iter().enumerate() {
+        ranks.entry(name_of(item, key)).or_insert(rank);
+    }
+    ranks
 }
 
 /// COMPAT: what a patch names comes in its own order and before what it does not name, unless that stood before it.
 fn arrange(target: &mut Vec<Value>, before: &[Value], items: &[Value], key: Option<&str>) {
-    let name = |item: &Value| key.map_or(Some(item.clone()), |key| item.get(key).cloned());
-    let place = |list: &[Value], item: &Value| list.iter().position(|known| name(known) == name(item));
-    let (mut named, others): (Vec<_>, Vec<_>) =
-        std::mem::take(target).into_iter().partition(|item| place(items, item).is_some());
-    named.sort_by_key(|item| place(items, item));
+    let (before, wanted) = (ranks(before, key), ranks(items, key));
+    let all = std::mem::take(target).into_iter().map(|item| (name_of(&item, key), item));
+    let (mut named, others): (Vec<_>, Vec<_>) = all.partition(|(name, _)| wanted.contains_key(name));
+    named.sort_by_key(|(name, _)| wanted.get(name));
     let mut others = others.into_iter().peekable();
-    for item in named {
-        let stood = place(before, &item);
-        while let Some(other) = others.next_if(|other| stood.is_some() && place(before, other) < stood) {
+    for (name, item) in named {
+        let stood = before.get(&name);
+        while let Some((_, other)) = others.next_if(|(other, _)| stood.is_some() && before.get(other) < stood)
+        {
             target.push(other);
         }
         target.push(item);
     }
-    target.extend(others);
+    target.extend(others.map(|(_, item)| item));
 }
 
 /// Puts a list into the order that a patch names; what it does not name keeps its place after what stood before it.
 fn order(target: &mut [Value], wanted: &[Value], key: Option<&str>) {
-    let rank = |item: &Value| {
-        let name = key.map_or(Some(item), |key| item.get(key));
-        wanted.iter().position(|wanted| {
-            let wanted = key.map_or(Some(wanted), |key| wanted.get(key));
-            wanted == name
-        })
-    };
+    let ranks = ranks(wanted, key);
     let mut last = 0;
     let mut ranked: Vec<_> = target
         .iter()
         .map(|item| {
-            last = rank(item).map_or(last, |rank| rank + 1);
+            last = ranks.get(&name_of(item, key)).map_or(last, |rank| rank + 1);
             (last, item.clone())
         })
         .collect();
@@ -167,7 +189,8 @@ fn order(target: &mut [Value], wanted: &[Value], key: Option<&str>) {
 
 fn delete_scalars(target: Option<&mut Value>, values: &Value) {
     if let (Some(Value::Array(items)), Value::Array(values)) = (target, values) {
-        items.retain(|item| !values.contains(item));
+        let values: BTreeSet<_> = values.iter().map(Value::to_string).collect();
+        items.retain(|item| !values.contains(&item.to_string()));
     }
 }
 

@@ -226,9 +226,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
             let path = Path::below(self.path.as_ref(), &key);
             if seen.contains(&key) {
                 self.found.push(path.to_string());
-                if self.found.is_full() {
-                    return Err(A::Error::custom("enough was found"));
-                }
+            }
+            if self.found.is_full() {
+                return Err(A::Error::custom("enough was found"));
             }
             map.next_value_seed(Walk { path: Some(path), found: self.found })?;
             seen.insert(key);

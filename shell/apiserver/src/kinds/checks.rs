@@ -1,5 +1,6 @@
 //! What must hold between the fields of built-in kinds, and between an object and what it was: what schemas cannot say.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
@@ -115,12 +116,11 @@ fn dns_label(value: &Value, path: Path<'_>, causes: &mut Vec<Cause>) {
 
 /// Names that stand twice.
 fn distinct(names: Vec<(&Value, String)>, causes: &mut Vec<Cause>) {
-    let mut seen: Vec<&Value> = Vec::new();
+    let mut seen = BTreeSet::new();
     for (name, field) in names.into_iter().filter(|(name, _)| !name.is_null() && **name != "") {
-        if seen.contains(&name) {
+        if !seen.insert(name.to_string()) {
             causes.push(Cause::duplicate(&field, name));
         }
-        seen.push(name);
     }
 }
 

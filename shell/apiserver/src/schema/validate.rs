@@ -1,5 +1,6 @@
 //! Validation of objects against their schema, in the words of Kubernetes.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use serde_json::{Map, Value};
@@ -300,12 +301,12 @@ fn duplicates(schema: &Schema, items: &[Value], path: &str, causes: &mut Vec<Cau
             Some(Value::Object(found.collect()))
         }
     };
-    let names: Vec<_> = items.iter().map(keys).collect();
-    for (index, name) in names.iter().enumerate() {
+    let mut seen = BTreeSet::new();
+    for (index, name) in items.iter().map(keys).enumerate() {
         if let Some(name) = name
-            && names[..index].iter().flatten().any(|earlier| earlier == name)
+            && !seen.insert(name.to_string())
         {
-            causes.push(Cause::duplicate(&paths::index(path, index), name));
+            causes.push(Cause::duplicate(&paths::index(path, index), &name));
         }
     }
 }

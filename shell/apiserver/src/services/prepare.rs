@@ -1,5 +1,6 @@
 //! What a Service says about its addresses, completed before it is validated.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
@@ -49,13 +50,14 @@ fn keep_what_was_given(spec: &mut Value, old: &Value) {
         }
     }
     if has_node_ports(old) && has_node_ports(spec) {
+        let named = |port: &Value| (port["port"].as_i64(), text(port, "protocol").to_owned());
+        let mut numbers = BTreeMap::new();
+        for known in ports(old) {
+            numbers.entry(named(known)).or_insert(&known["nodePort"]);
+        }
         for port in list(spec, "ports").filter(|port| port["nodePort"].as_u64().unwrap_or_default() == 0) {
-            let same =
-                |known: &&Value| known["port"] == port["port"] && known["protocol"] == port["protocol"];
-            if let Some(number) = ports(old).find(same).map(|known| known["nodePort"].clone())
-                && !number.is_null()
-            {
-                port["nodePort"] = number;
+            if let Some(number) = numbers.get(&named(port)).filter(|number| !number.is_null()) {
+                port["nodePort"] = (*number).clone();
             }
         }
     }

@@ -83,20 +83,24 @@ impl Store {
     pub(super) fn collect(&mut self, writer: &Writer) {
         loop {
             while let Some(uid) = self.ownership.due.pop_first() {
-                let dependents = self.ownership.of(&uid);
-                match self.by_uid(&uid, &dependents) {
-                    Some(owner) => self.collect_of_waiting(&owner, &dependents, writer),
-                    None => self.collect_of_gone(&uid, dependents, writer),
-                }
-                if self.ownership.dependents.get(&uid).is_some_and(BTreeSet::is_empty) {
-                    self.ownership.dependents.remove(&uid);
-                }
+                self.collect_of(&uid, writer);
             }
             self.end_what_waits();
             // A namespace that went may have owned something.
             if self.ownership.due.is_empty() {
                 return;
             }
+        }
+    }
+
+    fn collect_of(&mut self, uid: &str, writer: &Writer) {
+        let dependents = self.ownership.of(uid);
+        match self.by_uid(uid, &dependents) {
+            Some(owner) => self.collect_of_waiting(&owner, &dependents, writer),
+            None => self.collect_of_gone(uid, dependents, writer),
+        }
+        if self.ownership.dependents.get(uid).is_some_and(BTreeSet::is_empty) {
+            self.ownership.dependents.remove(uid);
         }
     }
 

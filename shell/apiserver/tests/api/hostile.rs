@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
-use subm_apiserver::{ApiServer, Credential};
+use subm_apiserver::{ApiServer, Credential, Objects};
 use tower::ServiceExt as _;
 
 const BROKER: &str = "submariner-k8s-broker";
@@ -84,6 +84,30 @@ async fn a_watch_without_end_and_a_question_of_another_shape_end_nothing() {
             .unwrap();
         assert_eq!(admin.service_as("admin").oneshot(request).await.unwrap().status(), 400, "{spec}");
     }
+}
+
+fn admin() -> Objects {
+    ApiServer::builder().build().store()
+}
+
+/// Lists of as many elements as a body holds are looked at once, not once for each element.
+#[test]
+fn long_lists_take_no_longer_than_their_length() {
+    let objects = admin();
+    let begin = Instant::now();
+    let named = |count: usize, kind: &str, name: &str| json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "default", "finalizers": (0..count).map(|index| format!("e.org/{index}")).collect::<Vec<_>>()}});
+    assert!(
+        objects.create(named(100_000, "ConfigMap", "many")).unwrap_err().to_string().contains("Too many")
+    );
+    objects.create(named(1000, "ConfigMap", "many")).unwrap();
+    let ports: Value =
+        (0..60_000).map(|port| json!({"name": format!("p{port}"), "port": port + 1})).collect();
+    let service = |kind: &str| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "default"}, "spec": {"type": kind, "ports": ports}});
+    assert!(objects.create(service("NodePort")).unwrap_err().to_string().contains("range is full"));
+    objects.create(service("ClusterIP")).unwrap();
+    let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "endpoints": [], "metadata": {"name": "s", "namespace": "default"}, "ports": ports});
+    assert!(objects.create(slice).unwrap_err().to_string().contains("Too many: 60000"));
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -46,6 +46,25 @@ fn a_range_is_given_out_to_the_last_address_and_taken_back() {
 }
 
 #[test]
+fn a_number_that_one_service_asks_for_twice_is_refused() {
+    let objects = server(&["10.1.0.0/24", "fd00:1::/112"]);
+    let port = |name: &str, protocol: &str, port: u16| json!({"name": name, "port": port, "protocol": protocol, "nodePort": 30_100});
+    let twice = json!({"type": "NodePort", "ports": [port("a", "TCP", 1), port("b", "TCP", 2)]});
+    assert_eq!(causes(made(&objects, "a", twice)), ["spec.ports[1].nodePort: Duplicate value: 30100"]);
+    let both = json!({"type": "NodePort", "ports": [port("a", "TCP", 1), port("b", "UDP", 1)]});
+    made(&objects, "a", both).unwrap();
+    for (families, policy) in [
+        (json!(["IPv4", "IPv4"]), "PreferDualStack"),
+        (json!(["IPv6", "IPv6"]), "RequireDualStack"),
+        (json!(["IPv4", "IPv6", "IPv4"]), "RequireDualStack"),
+    ] {
+        let spec = json!({"ipFamilies": families, "ipFamilyPolicy": policy});
+        let told = causes(made(&objects, "b", spec));
+        assert!(told.iter().any(|cause| cause.contains("Duplicate value: \"IPv")), "{families}: {told:?}");
+    }
+}
+
+#[test]
 fn an_address_that_is_asked_for_must_be_free_and_in_the_range() {
     let objects = server(&["10.1.0.0/24"]);
     let first = made(&objects, "a", json!({"clusterIP": "10.1.0.7"})).unwrap();

@@ -1,5 +1,7 @@
 //! Where Services lead to, and who may reach whom.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Change, address, distinct, dns_label, fixed, items, port, port_or_name, selector, text};
@@ -35,10 +37,11 @@ pub(in crate::kinds) fn slice(change: &Change<'_>, causes: &mut Vec<Cause>) {
 }
 
 fn slice_ports(slice: &Value, causes: &mut Vec<Cause>) {
+    let mut seen = BTreeSet::new();
     for (index, entry) in items(slice, "ports") {
         let list = Path::root("ports");
         let name = &entry["name"];
-        if items(slice, "ports").take(index).any(|(_, earlier)| earlier["name"] == *name) {
+        if !seen.insert(name.to_string()) {
             causes.push(Cause::duplicate(&format!("ports[{index}].name"), name));
         }
         if !text(entry, "name").is_empty() {

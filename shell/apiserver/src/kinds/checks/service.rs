@@ -1,5 +1,7 @@
 //! Services.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{Change, address, distinct, dns_label, items, labels, port, port_or_name, text};
@@ -64,10 +66,19 @@ fn ports(spec: &Value, causes: &mut Vec<Cause>) {
     let names =
         items(spec, "ports").map(|(index, port)| (&port["name"], format!("spec.ports[{index}].name")));
     distinct(names.collect(), causes);
-    let same =
-        |one: &Value, other: &Value| one["port"] == other["port"] && one["protocol"] == other["protocol"];
+    distinct_numbers(spec, causes);
+}
+
+/// No number stands twice for one protocol.
+fn distinct_numbers(spec: &Value, causes: &mut Vec<Cause>) {
+    let (mut seen, mut of_nodes) = (BTreeSet::new(), BTreeSet::new());
     for (index, entry) in items(spec, "ports") {
-        if items(spec, "ports").take(index).any(|(_, earlier)| same(earlier, entry)) {
+        let protocol = text(entry, "protocol");
+        let node_port = entry["nodePort"].as_u64().filter(|number| *number > 0);
+        if node_port.is_some_and(|number| !of_nodes.insert((protocol, number))) {
+            causes.push(Cause::duplicate(&format!("spec.ports[{index}].nodePort"), &entry["nodePort"]));
+        }
+        if !seen.insert((protocol, entry["port"].as_i64())) {
             let found = format!(
                 "core.ServicePort{{Name:\"\", Protocol:{}, AppProtocol:(*string)(nil), Port:{}, \
                  TargetPort:intstr.IntOrString{{Type:0, IntVal:0, StrVal:\"\"}}, NodePort:0}}",
@@ -95,9 +106,18 @@ fn external_name(spec: &Value, causes: &mut Vec<Cause>) {
 }
 
 fn addresses(spec: &Value, causes: &mut Vec<Cause>) {
+    let mut families = BTreeSet::new();
+    for (index, family) in items(spec, "ipFamilies") {
+        if !families.insert(family.as_str()) {
+            causes.push(Cause::duplicate(&format!("spec.ipFamilies[{index}]"), family));
+        }
+    }
     let first = text(spec, "clusterIP");
     let listed = &spec["clusterIPs"];
     let count = listed.as_array().map_or(0, Vec::len);
+    if count > 2 {
+        causes.push(Cause::invalid_go("spec.clusterIPs", &go_list(listed), "may only hold up to 2 values"));
+    }
     if count > 0 && first.is_empty() {
         let detail = "must be empty when `clusterIP` is not specified";
         causes.push(Cause::invalid_go("spec.clusterIPs", &go_list(listed), detail));
