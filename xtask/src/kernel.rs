@@ -87,9 +87,9 @@ pub(crate) fn run(tree: &Tree, choice: &Choice) -> Result<Ran> {
     }
     setup::run(tree, setup::Purpose::Test)?;
     let tests = guest::Tests::build(tree, &choice.package)?;
-    let layers = match GUEST_PACKAGES {
+    let layers: Vec<_> = match GUEST_PACKAGES {
         [] => Vec::new(),
-        packages => vec![debian::unpacked(tree, packages)?],
+        packages => debian::unpacked(tree, packages)?.into_iter().collect(),
     };
     let wanted = |kernel: &&Kernel| {
         choice.only.is_empty() || choice.only.iter().any(|version| version == kernel.version)

@@ -83,7 +83,8 @@ pub(crate) fn run(tests: &Tests, image: &Image, layers: &[PathBuf], script: &str
 fn machine(kernel: &Path, initial: &Path) -> Command {
     let program = process::find("qemu-system-x86_64").unwrap_or_else(|| PathBuf::from("qemu-system-x86_64"));
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=10", LIMIT_SECONDS]).arg(program);
+    // In the foreground it has our process group, so that Ctrl-C ends the machine too.
+    command.args(["--foreground", "--kill-after=10", LIMIT_SECONDS]).arg(program);
     // Emulated: what virtualisation within a virtual machine offers, where it offers any, differs from place to place.
     command.args(["-accel", "tcg,thread=multi"]);
     command.args(["-cpu", "max", "-smp", "2", "-m", MEMORY]);

@@ -73,11 +73,20 @@ impl Suite {
     }
 }
 
-/// Packages of this machine's own release with what of their dependencies is not installed, unpacked once.
-pub(crate) fn unpacked(tree: &Tree, packages: &[&str]) -> Result<PathBuf> {
+/// Packages of this machine's own release with what of their dependencies is not installed, unpacked once; `None` where
+/// everything is installed.
+pub(crate) fn unpacked(tree: &Tree, packages: &[&str]) -> Result<Option<PathBuf>> {
     let simulate = ["-qq", "--simulate", "--no-install-recommends", "install"];
-    let told = read(process::command(tree, "apt-get")?.args(simulate).args(packages))?;
+    let ask = || read(process::command(tree, "apt-get")?.args(simulate).args(packages));
+    let told = ask().or_else(|_| {
+        // A fresh machine has no package lists.
+        process::run(process::command(tree, "apt-get")?.args(["-qq", "update"]))?;
+        ask()
+    })?;
     let wanted: Vec<String> = told.lines().filter_map(installed).collect();
+    if wanted.is_empty() {
+        return Ok(None);
+    }
     let folder = process::cache()?.join("packages").join(digest(&wanted));
     if !folder.exists() {
         println!("unpacking {}", wanted.join(" "));
@@ -86,7 +95,7 @@ pub(crate) fn unpacked(tree: &Tree, packages: &[&str]) -> Result<PathBuf> {
         unpack(command.args([AS_THIS_USER, "-qq", "download"]).args(&wanted), &scratch)?;
         process::keep(&scratch, &folder)?;
     }
-    Ok(folder)
+    Ok(Some(folder))
 }
 
 /// `Inst libunbound8 (1.17.1-2 Debian:12.0/oldstable [amd64])` as `libunbound8=1.17.1-2`.
@@ -210,6 +219,14 @@ mod tests {
             )
         );
         assert_eq!(mirrors_in(told, "trixie"), None);
+    }
+
+    #[test]
+    fn what_is_installed_is_not_downloaded() {
+        if process::is_in_path("apt-get") {
+            let tree = Tree { root: PathBuf::from(env!("CARGO_MANIFEST_DIR")), files: Vec::new() };
+            assert_eq!(unpacked(&tree, &["dpkg"]).unwrap(), None);
+        }
     }
 
     #[test]
