@@ -1,7 +1,6 @@
 //! The API servers: one per cluster and one for the hub, each in a host of its own.
 
 mod objects;
-mod rules;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,8 +19,7 @@ use subm_types::{ClusterId, Family, PerFamily};
 use crate::topology::{self, API_PORT, Families, Topology};
 use crate::world::World;
 
-pub(crate) use objects::{BROKER_NAMESPACE, OPERATOR_NAMESPACE};
-pub(crate) use rules::{gateway_rules, route_agent_rules};
+pub(crate) use objects::{BROKER_NAMESPACE, OPERATOR_NAMESPACE, node_object};
 
 /// The name of the hub among the API servers.
 pub(crate) const HUB_NAME: &str = "hub";
@@ -97,7 +95,7 @@ impl Api {
         let authority = Authority::new(&format!("{name} CA"))?;
         let names: Vec<String> = addresses.iter().map(|(_, address)| address.to_string()).collect();
         let tls = authority.server_certificate(&names)?;
-        let server = ApiServer::builder().services(services).build();
+        let server = ApiServer::builder().authority(&authority.pem())?.services(services).build();
         let listen = || -> io::Result<Vec<TcpListener>> {
             let listen = |(_, address): (Family, &IpAddr)| {
                 let listener = TcpListener::bind((*address, API_PORT))?;
@@ -121,6 +119,11 @@ impl Api {
     pub(crate) fn endpoint_for(&self, families: Families) -> String {
         let known = self.addresses.iter().find(|(family, _)| families.has(*family));
         known.map_or_else(String::new, |(_, address)| SocketAddr::new(*address, API_PORT).to_string())
+    }
+
+    /// The first of its addresses.
+    pub(crate) fn first_address(&self) -> Option<IpAddr> {
+        self.addresses.iter().next().map(|(_, address)| *address)
     }
 
     /// The certificate of its authority.

@@ -4,10 +4,9 @@ mod shape;
 mod suggestions;
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -18,7 +17,7 @@ use crate::control::{Client, Reply, Request};
 use crate::exec;
 use crate::settings::{Lifetime, Settings, find_submariner};
 use crate::supervisor::{self, complain};
-use crate::topology::{Path, Target, Topology};
+use crate::topology::{Path, Topology};
 use shape::ShapeArgs;
 
 /// Joined clusters on this machine, inside namespaces of their own.
@@ -72,6 +71,8 @@ enum Command {
     Hold { settings: String, starter: i32 },
     #[command(hide = true)]
     Init { settings: String, holder: i32 },
+    #[command(hide = true)]
+    Container { cell: String },
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Args)]
@@ -179,6 +180,7 @@ fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Hold { settings, starter } => supervisor::hold(&serde_json::from_str(&settings)?, starter)?,
         Command::Init { settings, holder } => crate::init::run(serde_json::from_str(&settings)?, holder)?,
+        Command::Container { cell } => return Err(subm_kubelet::Cell::enter(&cell).into()),
         Command::Up(up) => bring_up(name, up)?,
         Command::Down => {
             supervisor::stop(&mut Client::require(name)?)?;
@@ -276,28 +278,14 @@ fn exec_in(name: &str, place: &Path, command: &[OsString]) -> anyhow::Result<Exi
 
 fn logs(name: &str, path: &Path, follow: bool) -> anyhow::Result<()> {
     let status = exec::status(&mut Client::require(name)?)?;
-    let known: Vec<&str> = status.daemons.iter().map(|daemon| daemon.path.as_str()).collect();
-    let topology = Topology::new(&status.topology);
-    let place = path.split_last().map(|(place, daemon)| (topology.resolve(&place), daemon));
-    let Some((Ok(Target::Node(cluster, node)), daemon)) = place else {
+    let path = path.to_string();
+    let Some(daemon) = status.daemons.iter().find(|daemon| daemon.path == path) else {
+        let known: Vec<&str> = status.daemons.iter().map(|daemon| daemon.path.as_str()).collect();
         bail!("there is no daemon {path}: there are {}", known.join(", "));
     };
-    if !known.contains(&path.to_string().as_str()) {
-        bail!("there is no daemon {path}: there are {}", known.join(", "));
-    }
+    let Some(log) = &daemon.log else { bail!("{path} was not started yet") };
     exec::enter(&mut Client::require(name)?)?;
-    let log = crate::daemon::log_of(&cluster.name, &node.role, daemon);
-    let mut file = std::fs::File::open(&log).with_context(|| log.display().to_string())?;
-    let mut read = 0;
-    loop {
-        file.seek(SeekFrom::Start(read))?;
-        let mut text = Vec::new();
-        read += u64::try_from(file.read_to_end(&mut text)?)?;
-        if !write(&text)? || !follow {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    crate::log::show(log.parent().unwrap_or(log), follow)
 }
 
 fn check(name: &str, check: &CheckArgs) -> anyhow::Result<ExitCode> {

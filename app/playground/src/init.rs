@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use subm_kubelet::Children;
 use subm_lab::{EchoServer, Ground, STATE_DIR};
 
 use crate::api::Apis;
@@ -21,6 +21,7 @@ use crate::progress::{Phase, Progress};
 use crate::settings::Settings;
 use crate::supervisor::{complain, end_with_parent};
 use crate::topology::{Cluster, Topology};
+use crate::workloads::Workloads;
 use crate::world::World;
 
 /// Everything that runs.
@@ -30,6 +31,7 @@ pub(crate) struct Playground {
     pub(crate) world: Arc<World>,
     pub(crate) apis: Apis,
     pub(crate) daemons: Daemons,
+    pub(crate) workloads: Workloads,
     /// These work as long as they are held.
     _network: Network,
     _echo: EchoServer,
@@ -52,7 +54,7 @@ pub(crate) fn run(settings: Settings, holder: i32) -> anyhow::Result<()> {
     match runtime.block_on(start(settings, &server, &progress)) {
         Ok(playground) => {
             progress.end(Phase::Ready, "ready".to_owned());
-            runtime.block_on(reap(&playground.daemons))
+            runtime.block_on(reap(&playground.workloads.children))
         }
         Err(error) => {
             complain(&format!("{error:#}"));
@@ -99,23 +101,17 @@ async fn build(settings: Settings, progress: &Progress) -> anyhow::Result<Playgr
     for (_, pod) in world.topology.clusters.iter().flat_map(Cluster::all_pods) {
         echo.serve(world.host(&pod.name)?)?;
     }
-    progress.say("starting the gateways and route agents");
-    let daemons = Daemons::start(&settings, &world, &apis)?;
-    Ok(Playground { settings, world, apis, daemons, _network: network, _echo: echo })
+    progress.say("starting controllers and kubelets, and with them the gateways and route agents");
+    let workloads = Workloads::start(&settings, &world, &apis)?;
+    let daemons = Daemons::install(&settings, &world, &apis, &workloads)?;
+    Ok(Playground { settings, world, apis, daemons, workloads, _network: network, _echo: echo })
 }
 
 /// Programs whose parents ended are this process's to bury.
-async fn reap(daemons: &Daemons) -> ! {
+async fn reap(children: &Children) -> ! {
     let mut every = tokio::time::interval(Duration::from_secs(1));
-    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
         every.tick().await;
-        while let Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, ..)) = waitid(Id::All, look) {
-            // A daemon is waited for by the thread that started it.
-            let own = daemons.all().any(|daemon| daemon.status().pid == Some(pid.as_raw()));
-            if own || waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_err() {
-                break;
-            }
-        }
+        children.bury_orphans();
     }
 }

@@ -31,7 +31,7 @@ pub(crate) enum Lifetime {
 }
 
 /// The name of the program with the daemons.
-const PROGRAM: &str = "submariner";
+pub(crate) const PROGRAM: &str = "submariner";
 
 /// Finds the program with the daemons: the one that was named, else the one that lies beside this one.
 pub(crate) fn find_submariner(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {

@@ -1,5 +1,7 @@
 //! How everything is, as values and as tables.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::table::Table;
@@ -53,6 +55,8 @@ pub(crate) struct DaemonStatus {
     /// Absent while it is not running.
     pub(crate) pid: Option<i32>,
     pub(crate) restarts: u32,
+    /// The file of its latest words, inside the playground.
+    pub(crate) log: Option<PathBuf>,
     /// Memory of its own, in KiB.
     pub(crate) rss_anon_kib: Option<u64>,
     /// All memory that it has mapped and touched, in KiB.

@@ -96,7 +96,7 @@ fn relevant(kind: KindId, configuration: &Value, part: Part) -> Value {
                 entries.remove("status");
             }
             Part::Status => entries.retain(|name, _| name == "status"),
-            Part::Scale => {}
+            Part::Scale | Part::Binding => {}
         }
     }
     configuration

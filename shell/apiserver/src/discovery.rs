@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::kinds::{KindId, Kinds};
 use crate::negotiate::{Encoding, MediaType};
+use crate::pods;
 use crate::reviews;
 
 /// The answer to a discovery path, if it is one.
@@ -223,7 +224,10 @@ fn group(name: &str, versions: &[&str]) -> Value {
 fn resources(kinds: &Kinds, group: &str, version: &str) -> Option<Value> {
     let kinds: Vec<_> =
         kinds.visible().filter(|kind| kind.group == group && kind.version == version).collect();
-    let questions = if version == "v1" { reviews::resources(group) } else { Vec::new() };
+    let mut questions = if version == "v1" { reviews::resources(group) } else { Vec::new() };
+    if (group, version) == ("", "v1") {
+        questions.extend(pods::resources());
+    }
     if kinds.is_empty() && questions.is_empty() {
         return None;
     }

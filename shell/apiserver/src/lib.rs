@@ -5,8 +5,8 @@
 //! ([`ApiServer::serve`]) or in the process ([`ApiServer::service`], for `kube::Client::new`).
 //! Built-in kinds are one table in `kinds/table.rs`; others come from definitions that are created through the API.
 //! Everything is kept in memory, and with [`Builder::open`] also in a file: then nothing is acknowledged or shown that
-//! a crash could take back. Owner references are followed within the write that deletes an owner; Pods are plain
-//! objects.
+//! a crash could take back. Owner references are followed within the write that deletes an owner. Nothing runs Pods
+//! here: whoever does answers for their logs and for programs in them ([`Nodes`]), and deletes those that are to end.
 
 mod access;
 mod apply;
@@ -32,6 +32,7 @@ mod negotiate;
 mod openapi;
 mod pages;
 mod patch;
+mod pods;
 mod policy;
 mod protobuf;
 mod rbac;
@@ -64,6 +65,7 @@ pub use identity::TokenKey;
 pub use kinds::{Kind, KindId, Kinds, ResourceKey, Scope, StatusField, published};
 pub use kubeconfig::kubeconfig;
 pub use patch::{Part, Patch};
+pub use pods::{ExecOptions, Exit, Input, LogOptions, Nodes, Output, Session};
 pub use refusal::{Denied, PolicyDenied, Refusal, Stale, Subject};
 pub use schema::Cause;
 pub use selector::Selector;

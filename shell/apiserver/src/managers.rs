@@ -53,7 +53,7 @@ impl Manager {
     fn described(&self) -> String {
         let part = match self.part {
             Part::Whole => String::new(),
-            Part::Status | Part::Scale => format!(" with subresource {:?}", self.part.word()),
+            Part::Status | Part::Scale | Part::Binding => format!(" with subresource {:?}", self.part.word()),
         };
         let by_update = match self.operation {
             Operation::Apply => String::new(),
@@ -241,6 +241,7 @@ fn read(entry: &Value) -> Option<Manager> {
         part: match text("subresource") {
             "status" => Part::Status,
             "scale" => Part::Scale,
+            "binding" => Part::Binding,
             _ => Part::Whole,
         },
         api_version: text("apiVersion").to_owned(),

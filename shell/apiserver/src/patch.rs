@@ -21,6 +21,8 @@ pub enum Part {
     Status,
     /// The number of replicas.
     Scale,
+    /// The node of a Pod.
+    Binding,
 }
 
 impl Part {
@@ -30,6 +32,7 @@ impl Part {
             Self::Whole => "",
             Self::Status => "status",
             Self::Scale => "scale",
+            Self::Binding => "binding",
         }
     }
 }

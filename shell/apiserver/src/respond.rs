@@ -23,6 +23,7 @@ use crate::identity::{self, Peer, authenticate, impersonate};
 use crate::negotiate::{self, Endpoint, Form, Transfer};
 use crate::pages::{self, Page, Wanted};
 use crate::patch::{Part, Patch};
+use crate::pods;
 use crate::policy::Told;
 use crate::refusal::{Refusal, Stale};
 use crate::request::{self, Bodies, Change, Query, Target};
@@ -140,6 +141,10 @@ async fn answer(
         let asker = reviews::Asker { shared: &shared, user: &user, authoriser: &authoriser };
         let answer = asked.answer(&asker, &parts.method, (&parts.headers, &body))?;
         return Ok(respond_json(201, &answer));
+    }
+    if let Some(asked) = pods::Asked::of(path) {
+        let asker = reviews::Asker { shared: &shared, user: &user, authoriser: &authoriser };
+        return asked.answer(&asker, parts, (body, &grant)).await;
     }
     let target = Target::parse(path, shared.read().kinds()).or_else(|unknown| {
         let resource = path.starts_with("/api/") || path.starts_with("/apis/");
@@ -373,7 +378,9 @@ impl Call {
         let validation = FieldValidation::named(self.query.text("fieldValidation"))?;
         match self.target.part {
             Part::Scale => Ok(Vec::new()),
-            Part::Whole | Part::Status => validation.judge(self.target.kind, value, &self.body),
+            Part::Whole | Part::Status | Part::Binding => {
+                validation.judge(self.target.kind, value, &self.body)
+            }
         }
     }
 
@@ -396,7 +403,7 @@ impl Call {
         let (writer, place) = (self.writer()?, self.target.place());
         let object = self.shared.write(|store| match place.part {
             Part::Scale => store.rescale(&place, Rescale::Replaced(value), &writer),
-            Part::Whole | Part::Status => store.replace(&place, value, &writer),
+            Part::Whole | Part::Status | Part::Binding => store.replace(&place, value, &writer),
         })?;
         Ok(warned(self.one(200, &object), &warnings))
     }
@@ -415,7 +422,7 @@ impl Call {
                 let (writer, place) = (self.writer()?, self.target.place());
                 let object = self.shared.write(|store| match place.part {
                     Part::Scale => store.rescale(&place, Rescale::Patched(&patch), &writer),
-                    Part::Whole | Part::Status => store.patch(&place, &patch, &writer),
+                    Part::Whole | Part::Status | Part::Binding => store.patch(&place, &patch, &writer),
                 })?;
                 Ok(warned(self.one(200, &object), &warnings))
             }
@@ -505,6 +512,10 @@ impl Call {
             uid: text("/preconditions/uid"),
             version: text("/preconditions/resourceVersion"),
             propagation: self.propagation(&options)?,
+            grace: match options["gracePeriodSeconds"].as_u64() {
+                Some(seconds) => Some(seconds),
+                None => self.query.number("gracePeriodSeconds")?,
+            },
         };
         let mut writer = self.writer()?;
         if text("/dryRun/0").is_some() {
@@ -528,7 +539,7 @@ fn warned(mut response: Response<Body>, warnings: &[String]) -> Response<Body> {
     response
 }
 
-fn success() -> Value {
+pub(crate) fn success() -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
 }
 

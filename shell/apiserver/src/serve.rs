@@ -137,7 +137,8 @@ async fn converse(mut service: Service, stream: TcpStream, tls: ServerTls) -> Re
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(10_000);
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let served =
+        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut served = std::pin::pin!(served);
     let mut link = faults.link();
     tokio::select! {

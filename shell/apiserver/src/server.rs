@@ -19,6 +19,7 @@ use crate::faults::Faults;
 use crate::identity::{ClientAuthority, TokenKey};
 use crate::kinds::{KindId, ResourceKey};
 use crate::patch::Patch;
+use crate::pods::Nodes;
 use crate::policy::Policies;
 use crate::rbac::{self, Rbac};
 use crate::reactions::{Means, react};
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     answers: [AtomicU64; 6],
     /// A handle for every watch that runs.
     watches: Arc<()>,
+    /// Who answers for the Pods of nodes.
+    nodes: RwLock<Option<Arc<dyn Nodes>>>,
     closing: CancellationToken,
 }
 
@@ -126,6 +129,11 @@ impl ApiServer {
     /// Ends all watches and lets connections end with their requests.
     pub fn close(&self) {
         self.shared.closing.cancel();
+    }
+
+    /// Tells who answers for the Pods of nodes: their logs, and programs beside them.
+    pub fn set_nodes(&self, nodes: Arc<dyn Nodes>) {
+        *self.shared.nodes.write().unwrap_or_else(PoisonError::into_inner) = Some(nodes);
     }
 
     /// The fault knobs.
@@ -255,6 +263,11 @@ impl Shared {
     /// Counts a watch for as long as the handle lives.
     pub(crate) fn watching(&self) -> Arc<()> {
         Arc::clone(&self.watches)
+    }
+
+    /// Who answers for the Pods of nodes, where somebody does.
+    pub(crate) fn nodes(&self) -> Option<Arc<dyn Nodes>> {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn closing(&self) -> &CancellationToken {

@@ -1,9 +1,11 @@
-//! The embedded API, served on loopback as the real one is.
+//! The embedded API, served on loopback as the real one is, with the workload controllers beside it.
 
 use std::time::Duration;
 
 use anyhow::Result;
+use kube::Client;
 use subm_apiserver::{ApiServer, Authority, Credential};
+use subm_kube::Connection;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -19,6 +21,7 @@ pub struct Embedded {
     /// How it is reached.
     pub api: Api,
     serving: JoinHandle<()>,
+    controllers: JoinHandle<()>,
     _folder: TempDir,
 }
 
@@ -26,8 +29,12 @@ impl Embedded {
     /// Starts a server.
     pub async fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("embedded-").tempdir()?;
-        let server = ApiServer::builder().credentials([Credential::admin(TOKEN)]).build();
         let authority = Authority::new("embedded API under test")?;
+        let server =
+            ApiServer::builder().credentials([Credential::admin(TOKEN)]).authority(&authority.pem())?.build();
+        let controllers =
+            Connection::over(Client::new(server.service_as(TOKEN), "default"), "embedded", "default");
+        let controllers = tokio::spawn(subm_workloads::run(controllers, authority.pem()));
         let tls = authority.server_certificate(&["127.0.0.1", "localhost"])?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -37,12 +44,13 @@ impl Embedded {
         let kubeconfig = folder.path().join("kubeconfig");
         let api =
             Api::open(format!("https://{address}"), authority.pem(), TOKEN, kubeconfig, PATIENCE).await?;
-        Ok(Self { api, serving, _folder: folder })
+        Ok(Self { api, serving, controllers, _folder: folder })
     }
 }
 
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.serving.abort();
+        self.controllers.abort();
     }
 }

@@ -1,4 +1,4 @@
-//! What a cluster's API holds before Submariner comes: namespaces, nodes, pods, services.
+//! What a cluster's API holds before Submariner comes: namespaces, pods, services; and nodes as kubelets register them.
 
 use serde_json::{Value, json};
 use subm_apiserver::Objects;
@@ -19,18 +19,12 @@ pub(super) fn create_hub(objects: &Objects) -> anyhow::Result<()> {
 
 pub(super) fn create_cluster(objects: &Objects, cluster: &Cluster) -> anyhow::Result<()> {
     objects.create(namespace(OPERATOR_NAMESPACE))?;
-    for node in &cluster.nodes {
-        objects.create(node_object(node))?;
-    }
     for (node, pod) in cluster.all_pods() {
         let pod = pod_object(node, pod);
         objects.create(pod.clone())?;
         objects.replace_status(pod)?;
     }
     objects.create(echo_service(cluster))?;
-    for family in cluster.families.list() {
-        objects.create(echo_slice(cluster, family))?;
-    }
     Ok(())
 }
 
@@ -48,11 +42,12 @@ fn first<T: Copy>(values: PerFamily<T>) -> Option<T> {
     values.v4.or(values.v6)
 }
 
-fn node_object(node: &Node) -> Value {
+/// A Node as its kubelet registers it.
+pub(crate) fn node_object(node: &Node) -> Value {
     let internal = |address| json!({"type": "InternalIP", "address": address});
     let mut addresses: Vec<Value> = list(node.addresses()).into_iter().map(internal).collect();
     addresses.push(json!({"type": "Hostname", "address": node.name}));
-    let mut labels = json!({"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"});
+    let mut labels = json!({});
     if node.gateway {
         labels["submariner.io/gateway"] = "true".into();
     }
@@ -61,10 +56,7 @@ fn node_object(node: &Node) -> Value {
         "kind": "Node",
         "metadata": {"name": node.name, "labels": labels},
         "spec": {"podCIDR": first(node.pod_cidrs()), "podCIDRs": list(node.pod_cidrs())},
-        "status": {
-            "addresses": addresses,
-            "conditions": [{"type": "Ready", "status": "True", "reason": "PlaygroundReady"}],
-        },
+        "status": {"addresses": addresses},
     })
 }
 
@@ -73,7 +65,13 @@ fn pod_object(node: &Node, pod: &Pod) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"namespace": "default", "name": pod.name, "labels": {"app": ECHO_SERVICE}},
+        "metadata": {
+            "namespace": "default",
+            "name": pod.name,
+            "labels": {"app": ECHO_SERVICE},
+            // The playground itself runs it; its node's kubelet leaves such Pods alone.
+            "annotations": {"kubernetes.io/config.mirror": pod.name, "kubernetes.io/config.source": "file"},
+        },
         "spec": {
             "nodeName": node.name,
             "containers": [{
@@ -95,7 +93,7 @@ fn pod_object(node: &Node, pod: &Pod) -> Value {
                 "restartCount": 0,
                 "state": {"running": {}},
             }],
-            "conditions": [{"type": "Ready", "status": "True"}],
+            "conditions": [{"type": "Ready", "status": "True"}, {"type": "ContainersReady", "status": "True"}],
         },
     })
 }
@@ -127,35 +125,5 @@ fn echo_service(cluster: &Cluster) -> Value {
             "selector": {"app": ECHO_SERVICE},
             "ports": [port("tcp", "TCP"), port("udp", "UDP")],
         },
-    })
-}
-
-fn echo_slice(cluster: &Cluster, family: Family) -> Value {
-    let endpoints: Vec<Value> = cluster
-        .all_pods()
-        .filter_map(|(node, pod)| {
-            let address = pod.addresses.get(family)?;
-            Some(json!({
-                "addresses": [address],
-                "conditions": {"ready": true, "serving": true, "terminating": false},
-                "nodeName": node.name,
-                "targetRef": {"kind": "Pod", "namespace": "default", "name": pod.name},
-            }))
-        })
-        .collect();
-    json!({
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "namespace": "default",
-            "name": format!("{ECHO_SERVICE}-{}", name(family).to_ascii_lowercase()),
-            "labels": {"kubernetes.io/service-name": ECHO_SERVICE},
-        },
-        "addressType": name(family),
-        "ports": [
-            {"name": "tcp", "protocol": "TCP", "port": ECHO_PORT},
-            {"name": "udp", "protocol": "UDP", "port": ECHO_PORT},
-        ],
-        "endpoints": endpoints,
     })
 }

@@ -1,34 +1,37 @@
-//! The environment of a daemon, exactly as its DaemonSet gives it.
+//! The environment of a daemon, exactly as its DaemonSet gives it, and the Secrets that it names.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use subm_lab::STATE_DIR;
 
 use super::Kind;
-use crate::api::{Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, gateway_rules, route_agent_rules, token};
+use crate::api::{Api, Apis, BROKER_NAMESPACE, OPERATOR_NAMESPACE, token};
 use crate::settings::Settings;
-use crate::topology::{Cluster, Node, shown};
+use crate::topology::{Cluster, shown};
 
 /// Where Secrets of Submariner's Pods are mounted.
-const SECRETS: &str = "/run/secrets/submariner.io";
+pub(super) const SECRETS_FOLDER: &str = "/run/secrets/submariner.io";
+/// The member's credential for the hub.
+const BROKER_SECRET: &str = "submariner-broker-secret";
+/// The secret that all clusters share.
+const PRESHARED_KEY: &str = "submariner-ipsec-psk";
+/// The Secrets of gateways, by name.
+pub(super) const SECRETS: [&str; 2] = [BROKER_SECRET, PRESHARED_KEY];
 
-/// The name of a daemon's Pod.
-pub(super) fn pod_name(kind: Kind, node: &Node) -> String {
-    format!("submariner-{}-{}", kind.name(), node.name)
-}
-
-/// Names and values, with credentials of the daemon's own in it.
+/// The variables of a container.
 pub(super) fn of(
     kind: Kind,
     settings: &Settings,
-    (cluster, node): (&Cluster, &Node),
+    cluster: &Cluster,
     apis: &Apis,
-) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let home = apis.of(&cluster.name)?;
+) -> anyhow::Result<Vec<Value>> {
     let mut environment = vec![
         ("SUBMARINER_NAMESPACE", OPERATOR_NAMESPACE.to_owned()),
         ("SUBMARINER_CLUSTERID", cluster.name.clone()),
@@ -39,23 +42,24 @@ pub(super) fn of(
         ("SUBMARINER_HEALTHCHECKENABLED", "true".to_owned()),
         ("SUBMARINER_HEALTHCHECKINTERVAL", "1".to_owned()),
         ("SUBMARINER_HEALTHCHECKMAXPACKETLOSSCOUNT", "5".to_owned()),
-        ("NODE_NAME", node.name.clone()),
-        ("POD_NAME", pod_name(kind, node)),
-        ("KUBECONFIG", kubeconfig(kind, home, node)?.display().to_string()),
     ];
     match kind {
         Kind::RouteAgent => environment.extend([
             ("SUBMARINER_NETWORKPLUGIN", "generic".to_owned()),
             ("SUBMARINER_PROFILEPORT", kind.admin_port().to_string()),
         ]),
-        Kind::Gateway => environment.extend(gateway(settings, cluster, apis.hub()?)?),
+        Kind::Gateway => environment.extend(gateway(settings, cluster, apis.hub()?)),
     }
-    Ok(environment)
+    let field =
+        |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+    let own = [field("NODE_NAME", "spec.nodeName"), field("POD_NAME", "metadata.name")];
+    let given = environment.into_iter().map(|(name, value)| json!({"name": name, "value": value}));
+    Ok(given.chain(own).collect())
 }
 
-fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> anyhow::Result<Vec<(&'static str, String)>> {
+fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> Vec<(&'static str, String)> {
     let public = cluster.public().map(|address| format!("ipv4:{address}")).unwrap_or_default();
-    Ok(vec![
+    vec![
         ("SUBMARINER_CABLEDRIVER", settings.cable_driver.clone()),
         ("SUBMARINER_NATENABLED", cluster.public().is_some().to_string()),
         ("SUBMARINER_PUBLICIP", public),
@@ -65,60 +69,42 @@ fn gateway(settings: &Settings, cluster: &Cluster, hub: &Api) -> anyhow::Result<
         ("AIR_GAPPED_DEPLOYMENT", "true".to_owned()),
         ("BROKER_K8S_APISERVER", hub.endpoint_for(cluster.families)),
         ("BROKER_K8S_REMOTENAMESPACE", BROKER_NAMESPACE.to_owned()),
-        ("BROKER_K8S_SECRET", mount_hub_secret(cluster, hub)?),
+        ("BROKER_K8S_SECRET", BROKER_SECRET.to_owned()),
         ("BROKER_K8S_INSECURE", "false".to_owned()),
         ("CE_IPSEC_PSK", String::new()),
-        ("CE_IPSEC_PSKSECRET", mount_preshared_key()?),
+        ("CE_IPSEC_PSKSECRET", PRESHARED_KEY.to_owned()),
         ("CE_IPSEC_NATTPORT", "4500".to_owned()),
         ("CE_IPSEC_DEBUG", "false".to_owned()),
-    ])
+    ]
 }
 
-/// The name of the Secret that all clusters share.
-const PRESHARED_KEY: &str = "submariner-ipsec-psk";
+/// The Secrets of a cluster's gateways: the member's own credential, and the key that all share.
+pub(super) fn secrets(cluster: &Cluster, apis: &Apis) -> anyhow::Result<Vec<Value>> {
+    let hub = apis.hub()?;
+    let secret = |name: &str, data: Value| json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": OPERATOR_NAMESPACE, "name": name}, "data": data});
+    let credential = json!({
+        "token": STANDARD.encode(hub.grant_member(&cluster.name)?),
+        "ca.crt": STANDARD.encode(hub.authority()),
+    });
+    let key = json!({"psk": STANDARD.encode(preshared_key()?)});
+    Ok(vec![secret(BROKER_SECRET, credential), secret(PRESHARED_KEY, key)])
+}
 
-/// Where what all clusters share lies, as the Secret would be mounted.
+/// Where what all clusters share lies, for whoever visits.
 pub(crate) fn preshared_key_file() -> PathBuf {
-    Path::new(SECRETS).join(PRESHARED_KEY).join("psk")
+    Path::new(STATE_DIR).join("psk")
 }
 
-/// Puts the secret that all clusters share there, and tells the Secret's name.
-fn mount_preshared_key() -> anyhow::Result<String> {
+/// What all clusters share: drawn once.
+fn preshared_key() -> anyhow::Result<String> {
     let path = preshared_key_file();
-    if !path.exists() {
-        fs::create_dir_all(path.parent().unwrap_or(Path::new(SECRETS)))?;
-        write_secret(&path, &token()?)?;
+    match fs::read_to_string(&path) {
+        Ok(key) => return Ok(key),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
     }
-    Ok(PRESHARED_KEY.to_owned())
-}
-
-/// Puts the member's credential where the Secret would be mounted, and tells the Secret's name.
-fn mount_hub_secret(cluster: &Cluster, hub: &Api) -> anyhow::Result<String> {
-    let name = format!("submariner-broker-secret-{}", cluster.name);
-    let directory = Path::new(SECRETS).join(&name);
-    fs::create_dir_all(&directory)?;
-    write_secret(&directory.join("token"), &hub.grant_member(&cluster.name)?)?;
-    write_secret(&directory.join("ca.crt"), hub.authority())?;
-    Ok(name)
-}
-
-fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| path.display().to_string())
-}
-
-/// A way to the API at home for this daemon alone.
-fn kubeconfig(kind: Kind, home: &Api, node: &Node) -> anyhow::Result<PathBuf> {
-    let rules = match kind {
-        Kind::Gateway => gateway_rules(&node.name),
-        Kind::RouteAgent => route_agent_rules(),
-    };
-    let user = format!("system:serviceaccount:{OPERATOR_NAMESPACE}:submariner-{}", kind.name());
-    let token = home.grant(&user, rules)?;
-    let directory = Path::new(STATE_DIR).join("credentials");
-    fs::create_dir_all(&directory)?;
-    let path = directory.join(format!("{}-{}.kubeconfig", node.name, kind.name()));
-    write_secret(&path, &home.kubeconfig(&token))?;
-    Ok(path)
+    let key = token()?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    file.and_then(|mut file| file.write_all(key.as_bytes())).with_context(|| path.display().to_string())?;
+    Ok(key)
 }

@@ -146,6 +146,12 @@ impl Cluster {
             .pick(v4([10, number, index, 1], 24), v6([0xfd00, 0x10, segment, digits(index), 0, 0, 0, 1], 64))
     }
 
+    /// The addresses of a further Pod of a node.
+    pub(crate) fn address_on(&self, node: &Node, pod: u8) -> PerFamily<IpAddr> {
+        let index = self.nodes.iter().position(|known| known.name == node.name);
+        self.pod_address(index.and_then(|index| u8::try_from(index).ok()).unwrap_or_default(), pod)
+    }
+
     pub(super) fn pod_address(&self, index: u8, pod: u8) -> PerFamily<IpAddr> {
         let (number, segment) = (self.number, u16::from(self.number));
         self.families.pick(

@@ -41,12 +41,6 @@ impl Path {
     pub(crate) fn of(parts: &[&str]) -> Self {
         Self(parts.iter().map(|&part| part.to_owned()).collect())
     }
-
-    /// The path without its last part, and that part.
-    pub(crate) fn split_last(&self) -> Option<(Self, &str)> {
-        let (last, rest) = self.0.split_last()?;
-        Some((Self(rest.to_vec()), last))
-    }
 }
 
 impl FromStr for Path {

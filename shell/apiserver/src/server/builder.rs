@@ -175,6 +175,7 @@ impl Builder {
             settings: self.settings,
             answers: Default::default(),
             watches: Arc::default(),
+            nodes: RwLock::default(),
             closing: CancellationToken::new(),
         };
         let server = ApiServer { shared: Arc::new(shared) };

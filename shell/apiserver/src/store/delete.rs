@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::kinds::KindId;
@@ -22,6 +23,8 @@ pub struct Preconditions {
     pub version: Option<String>,
     /// What becomes of the objects that it owns.
     pub propagation: Propagation,
+    /// How many seconds a Pod may take to end; without it as many as the Pod says.
+    pub grace: Option<u64>,
 }
 
 /// What a deletion of many is about.
@@ -69,7 +72,10 @@ impl Store {
             self.end_namespace(&object, writer)
         } else {
             Self::hold_for_dependents(&mut value, preconditions.propagation);
-            self.condemn(&object, value, writer)
+            match grace(&object, &value, preconditions) {
+                Some(seconds) => self.let_end(&object, value, seconds, writer),
+                None => self.condemn(&object, value, writer),
+            }
         };
         self.collect(writer);
         Ok(deletion)
@@ -122,6 +128,20 @@ impl Store {
         Deletion::Pending(marked)
     }
 
+    /// Marks a Pod that its kubelet ends and then deletes at once.
+    fn let_end(&mut self, pod: &Arc<Object>, mut value: Value, seconds: u64, writer: &Writer) -> Deletion {
+        let fields = metadata::fields(&mut value);
+        let before = fields.get("deletionGracePeriodSeconds").and_then(Value::as_u64);
+        if pod.is_terminating() && before.is_none_or(|before| before <= seconds) {
+            return Deletion::Pending(Arc::clone(pod));
+        }
+        let until = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let until = writer.now.checked_add(until).unwrap_or(writer.now);
+        fields.insert("deletionTimestamp".to_owned(), json!(Draft::time(until)));
+        fields.insert("deletionGracePeriodSeconds".to_owned(), json!(seconds));
+        Deletion::Pending(self.insert(pod.kind(), &value))
+    }
+
     /// Removes an object that nothing holds back, and its namespace if that waited for it alone. A namespace goes when
     /// nothing is in it any more: the next collection looks.
     pub(super) fn finish_deletion(&mut self, object: &Arc<Object>) -> Arc<Object> {
@@ -138,6 +158,18 @@ impl Store {
         }
         gone
     }
+}
+
+/// How long a Pod may take to end; none where nobody runs it, or it is to go at once.
+fn grace(object: &Object, value: &Value, preconditions: &Preconditions) -> Option<u64> {
+    if object.kind().key() != ("", "pods") {
+        return None;
+    }
+    let placed = value["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty());
+    let over = matches!(value["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let own = || value["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
+    let seconds = preconditions.grace.unwrap_or_else(own);
+    (placed && !over && seconds > 0).then_some(seconds)
 }
 
 fn check(

@@ -355,7 +355,7 @@ fn keep_what_is_not_written(kind: KindId, part: Part, before: &Value, value: &mu
         return;
     }
     let (whole, status) = match part {
-        Part::Whole | Part::Scale => (&*value, before.get("status")),
+        Part::Whole | Part::Scale | Part::Binding => (&*value, before.get("status")),
         Part::Status => (before, value.get("status")),
     };
     let mut result = whole.as_object().cloned().unwrap_or_default();
