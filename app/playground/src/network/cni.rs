@@ -1,6 +1,6 @@
 //! A bridge CNI: what common ones (bridge with host-local, flannel's host-gw) make of a node.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use subm_plan::nft::priority;
@@ -8,7 +8,7 @@ use subm_plan::nft::{
     AddressTest, At, Chain, ChainName, Hook, HookType, Match, Policy, Rule, Side, Table, Verdict,
 };
 use subm_plan::{Link, LinkKind, NodePlan, Owner, Route, RouteKey, RouteProtocol, Scope, SysctlKey, TableId};
-use subm_types::{Family, IfName, Mtu};
+use subm_types::{Family, IfName, MacAddress, Mtu};
 
 use crate::topology::{Cluster, Node};
 use crate::world::{CNI_BRIDGE, UPLINK};
@@ -23,7 +23,7 @@ pub(crate) fn scope() -> Scope {
 pub(crate) fn plan(cluster: &Cluster, node: &Node) -> NodePlan {
     let bridge = IfName::constant(CNI_BRIDGE);
     let mut plan = NodePlan::default();
-    let link = Link { kind: LinkKind::Bridge, mtu: Some(Mtu(cluster.mtu)), mac: None };
+    let link = Link { kind: LinkKind::Bridge, mtu: Some(Mtu(cluster.mtu)), mac: mac(node) };
     plan.links.insert(bridge.clone(), link);
     for (family, own) in node.pod_net.iter() {
         plan.addresses.insert((bridge.clone(), *own));
@@ -37,6 +37,23 @@ pub(crate) fn plan(cluster: &Cluster, node: &Node) -> NodePlan {
     }
     plan.table = Some(table(cluster, node));
     plan
+}
+
+/// COMPAT: what the bridge plugin gives, `0a:58` and the IPv4 address, or the end of the IPv6 address.
+///
+/// KERNEL: without one of its own a bridge takes the lowest of its ports', which changes as Pods come and go: those
+/// that stay would send to an address that nobody has until they ask anew.
+fn mac(node: &Node) -> Option<MacAddress> {
+    let own = match node.pod_net.v4.or(node.pod_net.v6)?.addr() {
+        IpAddr::V4(address) => address.octets(),
+        IpAddr::V6(address) => {
+            // The last bytes are the same on every node; those of the node's segment are not.
+            let [.., a, b, _, _, _, _, _, _, c, d] = address.octets();
+            [a, b, c, d]
+        }
+    };
+    let [a, b, c, d] = own;
+    Some(MacAddress([0x0a, 0x58, a, b, c, d]))
 }
 
 /// The metric of a route that names none: for IPv6 the kernel takes 0 as "none named".
@@ -92,7 +109,7 @@ mod tests {
         let topology = Topology::new(&serde_saphyr::from_str(spec).unwrap());
         let cluster = &topology.clusters[0];
         insta::assert_snapshot!(super::plan(cluster, &cluster.nodes[1]), @r#"
-        link cni0 bridge mtu 1500 up
+        link cni0 bridge mtu 1500 address 0a:58:0a:01:01:01 up
         address 10.1.1.1/24 dev cni0
         address fd00:10:1:1::1/64 dev cni0
         sysctl net.ipv4.ip_forward = 1

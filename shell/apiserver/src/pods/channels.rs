@@ -42,6 +42,13 @@ pub(super) async fn exec(
     if command.is_empty() {
         return Err(Refusal::BadRequest("you must specify at least 1 command for the container".to_owned()));
     }
+    let statuses = ["containerStatuses", "initContainerStatuses"].map(|field| &pod["status"][field]);
+    let mut statuses = statuses.into_iter().filter_map(Value::as_array).flatten();
+    let running =
+        |status: &Value| status["name"] == container.as_str() && status["state"]["running"].is_object();
+    if !statuses.any(running) {
+        return Err(Refusal::BadRequest(format!("container {container} is not running")));
+    }
     if !header(&parts.headers, &header::UPGRADE).eq_ignore_ascii_case("websocket") {
         return Err(Refusal::BadRequest(format!(
             "programs are run over WebSocket ({}) alone: use kubectl 1.31 or later",
