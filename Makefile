@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 XTASK := $(CARGO) run --quiet --profile ci --package xtask --
 
 .DEFAULT_GOAL := help
-.PHONY: help needs demo test test-kernel test-kubernetes bench ci tidy crds fmt clean
+.PHONY: help needs demo test test-kernel test-kubernetes kills bench ci tidy crds fmt clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,11 +21,14 @@ demo: ## build, bring two dual-stack clusters up with every cable, check them, t
 test: needs ## all tests that this machine can run
 	@$(XTASK) test
 
-test-kubernetes: needs ## the API claims on a real control plane, which is built with Go
+test-kubernetes: needs ## API claims and tests of controllers on a real control plane, which is built with Go
 	@$(XTASK) test-kubernetes
 
 test-kernel: needs ## tests on other kernels, in virtual machines; ONLY=6.12 for one of them
 	@$(XTASK) test-kernel $(if $(ONLY),--only $(ONLY))
+
+kills: needs ## kill a process that stores objects 1000 times, or COUNT=number
+	@$(XTASK) kills $(COUNT)
 
 bench: needs ## measure; ONLY=name for one
 	@$(CARGO) build --release --package submariner-bin --package subctl-bin --package subm-bench

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use crate::tree::Tree;
-use crate::{kernel, kubernetes, process, setup, suite, tidy};
+use crate::{kernel, kills, kubernetes, process, setup, suite, tidy};
 
 /// One step of CI. Its budget holds for two cores and an empty target folder.
 pub(crate) struct Step {
@@ -33,6 +33,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "doc", budget_minutes: 3.0, run: |tree| passed(doc(tree)) },
     Step { name: "build", budget_minutes: 10.0, run: |tree| passed(build(tree)) },
     Step { name: "test", budget_minutes: 12.0, run: |tree| passed(suite::run(tree, None)) },
+    Step { name: "kills", budget_minutes: 2.0, run: |tree| passed(kills::run(tree, kills::IN_CI)) },
     Step { name: "demo", budget_minutes: 3.0, run: |tree| passed(demo(tree)) },
     Step { name: "kernel", budget_minutes: 10.0, run: |tree| kernel::run(tree, &kernel::Choice::default()) },
     Step { name: "kubernetes", budget_minutes: 12.0, run: kubernetes::run },

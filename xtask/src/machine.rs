@@ -25,8 +25,8 @@ pub(crate) struct Missing {
 }
 
 /// Tests that work in namespaces of their own.
-const IN_NAMESPACES: &str =
-    "package(subm-e2e) + (kind(test) & package(/^(subm-(kernel|lab)|submariner-.*)$/))";
+const IN_NAMESPACES: &str = "package(subm-e2e) + (kind(test) & package(/^(subm-(kernel|lab)|submariner-.*)$/)) \
+     + (package(subm-apiserver) & binary(full_disk))";
 /// Tests in which foreign programs change what is ours, or read it.
 const BESIDE_OTHERS: &str = "package(subm-kernel) & kind(test)";
 

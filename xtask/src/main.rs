@@ -7,6 +7,7 @@
 mod ci;
 mod crds;
 mod kernel;
+mod kills;
 mod kubernetes;
 mod machine;
 mod process;
@@ -48,6 +49,12 @@ enum Task {
     TestKubernetes,
     /// Boot other kernels and run what is tested on them in each.
     TestKernel(kernel::Choice),
+    /// Kill a process that stores objects again and again: what it acknowledged must be there.
+    Kills {
+        /// How often.
+        #[arg(default_value_t = 1000)]
+        count: u32,
+    },
     /// Write the definitions of custom resources from the types.
     Crds,
     /// Install what a purpose needs and is not there; without root, name it.
@@ -76,6 +83,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test { filter } => suite::run(&tree, filter.as_deref()),
         Task::TestKubernetes => kubernetes::run(&tree).map(drop),
         Task::TestKernel(choice) => kernel::run(&tree, &choice).map(drop),
+        Task::Kills { count } => kills::run(&tree, count),
         Task::Crds => crds::write(&tree),
         Task::Setup { purpose } => setup::run(&tree, purpose),
     }

@@ -1,7 +1,7 @@
 //! CustomResourceDefinitions: what they must be like, and the kinds that they make.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -58,9 +58,57 @@ pub(crate) fn is_established(definition: &Value) -> bool {
     conditions.into_iter().flatten().any(|known| known["type"] == "Established" && known["status"] == "True")
 }
 
-/// Kinds that were made, by the digest of what made them. INVARIANT: a kind is never freed, so that an id is always
-/// good; the same definition makes the same kind again, so memory grows with different definitions only.
-static MADE: LazyLock<Mutex<HashMap<[u8; 32], KindId>>> = LazyLock::new(Mutex::default);
+/// So many kinds are kept at most.
+const MOST_KINDS: usize = 4096;
+/// So many bytes of definitions are kept as kinds at most.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// The kinds that were made so far.
+#[derive(Default)]
+struct Made {
+    /// By the digest of what made them.
+    kinds: HashMap<[u8; 32], KindId>,
+    /// The length of the definitions that made them.
+    bytes: usize,
+}
+
+/// INVARIANT: a kind is never freed, so that an id is always good; the same definition makes the same kind again, so
+/// memory grows with different definitions only, and [`has_room`] bounds them.
+static MADE: LazyLock<Mutex<Made>> = LazyLock::new(Mutex::default);
+
+/// What one version of a definition contributes to a kind.
+struct Identity {
+    digest: [u8; 32],
+    bytes: usize,
+}
+
+fn identity(definition: &Value, version: &Value) -> Identity {
+    let spec = &definition["spec"];
+    let text = json!([spec["group"], spec["names"], spec["scope"], version]).to_string();
+    Identity { digest: Sha256::digest(text.as_bytes()).into(), bytes: text.len() }
+}
+
+fn made() -> MutexGuard<'static, Made> {
+    MADE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why no kinds can be made of a definition any more, if so.
+pub(crate) fn has_room(definition: &Value) -> Result<(), String> {
+    let made = made();
+    let new = versions(definition).map(|version| identity(definition, version));
+    let new: Vec<_> = new.filter(|identity| !made.kinds.contains_key(&identity.digest)).collect();
+    let bytes: usize = new.iter().map(|identity| identity.bytes).sum();
+    let full = made.kinds.len() + new.len() > MOST_KINDS || made.bytes + bytes > MOST_BYTES;
+    if new.is_empty() || !full {
+        return Ok(());
+    }
+    Err(format!(
+        "this server has seen {} different versions of definitions since it started ({} MiB) and takes no other new \
+         ones; restart it to have those forgotten that are no longer defined",
+        made.kinds.len(),
+        made.bytes / 1024 / 1024
+    ))
+}
 
 /// The kinds of a definition that is well-formed, one per version.
 pub(crate) fn kinds(definition: &Value) -> Vec<KindId> {
@@ -68,11 +116,15 @@ pub(crate) fn kinds(definition: &Value) -> Vec<KindId> {
 }
 
 fn kind(definition: &Value, version: &Value) -> KindId {
-    let spec = &definition["spec"];
-    let identity = json!([spec["group"], spec["names"], spec["scope"], version]);
-    let digest: [u8; 32] = Sha256::digest(identity.to_string().as_bytes()).into();
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    *made.entry(digest).or_insert_with(|| KindId::of_definition(Box::leak(Box::new(make(spec, version)))))
+    let Identity { digest, bytes } = identity(definition, version);
+    let mut made = made();
+    if let Some(known) = made.kinds.get(&digest) {
+        return *known;
+    }
+    let kind = KindId::of_definition(Box::leak(Box::new(make(&definition["spec"], version))));
+    made.kinds.insert(digest, kind);
+    made.bytes += bytes;
+    kind
 }
 
 fn keep(text: &str) -> &'static str {

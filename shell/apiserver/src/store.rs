@@ -35,6 +35,8 @@ pub use write::{Effect, Place, Writer};
 
 /// The history of one kind takes at most so many bytes of objects, however few events that leaves.
 const HISTORY_BYTES: usize = 32 * 1024 * 1024;
+/// That of all kinds takes at most so many: kinds are defined through the API, so there may be any number of them.
+const ALL_HISTORY_BYTES: usize = 4 * HISTORY_BYTES;
 
 /// Everything that the server keeps.
 #[derive(Debug)]
@@ -53,6 +55,8 @@ pub struct Store {
     version: u64,
     seed: [u8; 16],
     history: usize,
+    /// The size of the objects in all histories.
+    logged: usize,
     /// What is to be written to the disk; None where nothing is.
     rows: Option<Vec<Row>>,
 }
@@ -88,6 +92,7 @@ impl Store {
             version,
             seed,
             history,
+            logged: 0,
             rows: None,
         }
     }
@@ -206,6 +211,7 @@ impl Store {
             collection.logged = 0;
             collection.forgotten = collection.latest;
         }
+        self.logged = 0;
     }
 
     fn next_version(&mut self) -> u64 {
@@ -273,15 +279,36 @@ impl Store {
             });
         }
         self.touched.insert(kind.key());
-        let history = self.history;
-        let collection = self.collection_mut(kind.key());
+        let (key, history, bytes) = (kind.key(), self.history, event.object.json().len());
+        let collection = self.collection_mut(key);
         collection.latest = event.object.version();
-        collection.logged += event.object.json().len();
+        collection.logged += bytes;
         collection.log.push_back(Arc::new(event));
+        let mut forgotten = 0;
         while collection.log.len() > history || collection.logged > HISTORY_BYTES {
-            let Some(oldest) = collection.log.pop_front() else { break };
-            collection.logged -= oldest.object.json().len();
-            collection.forgotten = oldest.object.version();
+            forgotten += collection.forget_oldest();
         }
+        self.logged = self.logged + bytes - forgotten;
+        self.shorten_the_longest();
+    }
+
+    /// Keeps all histories together within bounds, at the cost of the one that takes most.
+    fn shorten_the_longest(&mut self) {
+        while self.logged > ALL_HISTORY_BYTES {
+            let longest = self.collections.values_mut().max_by_key(|collection| collection.logged);
+            let Some(longest) = longest.filter(|longest| longest.logged > 0) else { return };
+            self.logged -= longest.forget_oldest();
+        }
+    }
+}
+
+impl Collection {
+    /// Forgets the oldest event; returns the size of its object.
+    fn forget_oldest(&mut self) -> usize {
+        let Some(oldest) = self.log.pop_front() else { return 0 };
+        let bytes = oldest.object.json().len();
+        self.logged -= bytes;
+        self.forgotten = oldest.object.version();
+        bytes
     }
 }

@@ -26,6 +26,9 @@ use crate::table::{Carried, partial, table};
 /// A watch answers at most so many bytes at once before it lets others go on.
 const CHUNK: usize = 256 * 1024;
 
+/// COMPAT: before a watch ends by itself, it tells so early how far it came.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+
 /// What a watch is to show.
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
@@ -125,7 +128,7 @@ impl Watch {
     }
 
     async fn next(&mut self) -> Option<Bytes> {
-        let bookmark_at = self.terms.bookmarks.map(|interval| Instant::now() + interval);
+        let bookmark_at = self.next_bookmark();
         loop {
             self.link.wait_for(|link| *link != Link::Silent).await.ok()?;
             if *self.link.borrow_and_update() == Link::Refused {
@@ -155,6 +158,14 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// When to say next how far it is, if nothing happens.
+    fn next_bookmark(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let regular = now + self.terms.bookmarks?;
+        let last = self.deadline.and_then(|deadline| deadline.checked_sub(BOOKMARK_BEFORE_END));
+        Some(last.filter(|last| *last > now).map_or(regular, |last| last.min(regular)))
     }
 
     /// Takes up what happened since the last time.

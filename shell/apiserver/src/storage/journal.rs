@@ -64,7 +64,8 @@ impl Journal {
 
     /// The same for callers that are not asynchronous.
     pub(crate) fn settle(&self) -> Result<(), Refusal> {
-        futures::executor::block_on(self.settled())
+        // A task of tokio that used up its turn would wait here for ever: nobody else runs it meanwhile.
+        futures::executor::block_on(tokio::task::unconstrained(self.settled()))
     }
 
     /// Waits until the disk fails.

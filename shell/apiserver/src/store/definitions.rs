@@ -34,7 +34,10 @@ impl Store {
         let mut causes = definitions::problems(value);
         causes
             .extend(before.map(|before| definitions::problems_of_change(before, value)).unwrap_or_default());
-        if causes.is_empty() { Ok(()) } else { Err(Refusal::Invalid(place.subject(), causes)) }
+        if !causes.is_empty() {
+            return Err(Refusal::Invalid(place.subject(), causes));
+        }
+        definitions::has_room(value).map_err(|why| Refusal::Forbidden(place.subject(), why))
     }
 
     /// What the server writes into a new definition's status.
@@ -180,7 +183,8 @@ impl Store {
             );
             self.insert(definition.kind(), &value);
         }
-        let key = key_of(&definition.value());
+        let value = definition.value();
+        let key = (text(&value, "/spec/group"), text(&value, "/spec/names/plural"));
         let objects: Vec<_> = self.objects_of(key).cloned().collect();
         for object in objects {
             let value = object.value();
@@ -191,7 +195,9 @@ impl Store {
 
     fn objects_of(&self, (group, plural): (&str, &str)) -> impl Iterator<Item = &Arc<Object>> {
         let found = self.collections.iter().find(|(key, _)| **key == (group, plural));
-        found.into_iter().flat_map(|(_, collection)| collection.objects.values())
+        let objects = found.into_iter().flat_map(|(_, collection)| collection.objects.values());
+        // A definition may have asked for the names of a built-in kind, and not got them.
+        objects.filter(|object| object.kind().is_custom())
     }
 
     /// Takes the cleanup finalizer from a definition that is being deleted and has no objects any more.
@@ -221,15 +227,9 @@ impl Store {
         self.kinds.serve(key, Vec::new());
         self.touched.insert(key);
         let version = self.version;
-        let collection = self.collection_mut(key);
-        *collection = Collection { forgotten: version, latest: version, ..Collection::default() };
+        let fresh = Collection { forgotten: version, latest: version, ..Collection::default() };
+        self.logged -= std::mem::replace(self.collection_mut(key), fresh).logged;
     }
-}
-
-fn key_of(definition: &Value) -> (&'static str, &'static str) {
-    // The kinds of an accepted definition are in memory for good, so their names are too.
-    let kind = definitions::kinds(definition).into_iter().next();
-    kind.map_or(("", ""), |kind| kind.key())
 }
 
 /// Sets the condition of a type in an object's status.

@@ -367,14 +367,16 @@ fn keep_what_is_not_written(kind: KindId, part: Part, before: &Value, value: &mu
 }
 
 fn same_but_for_managers(before: &Value, after: &Value) -> bool {
-    let bare = |value: &Value| -> (Map<String, Value>, Map<String, Value>) {
-        let mut fields = value.as_object().cloned().unwrap_or_default();
-        let metadata = fields.remove("metadata").unwrap_or_default();
-        let mut metadata = metadata.as_object().cloned().unwrap_or_default();
-        metadata.remove("managedFields");
-        (fields, metadata)
-    };
-    bare(before) == bare(after)
+    same_but_for(before, after, "metadata")
+        && same_but_for(&before["metadata"], &after["metadata"], "managedFields")
+}
+
+/// Whether two objects have the same fields but for one.
+fn same_but_for(before: &Value, after: &Value, field: &str) -> bool {
+    let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else { return before == after };
+    let count = |fields: &Map<String, Value>| fields.len() - usize::from(fields.contains_key(field));
+    let same = |(name, value): (&String, &Value)| name == field || after.get(name) == Some(value);
+    count(before) == count(after) && before.iter().all(same)
 }
 
 /// The labels of an object; none where they are no map of strings.

@@ -181,6 +181,40 @@ fn history_is_bounded_in_bytes_too() {
     assert_eq!(counts[31], Err(410));
 }
 
+#[test]
+fn histories_of_all_kinds_are_bounded_together_and_each_keeps_what_is_new() {
+    let mut store = store(&["a"]);
+    let definitions = KindId::named("customresourcedefinitions.apiextensions.k8s.io").unwrap();
+    let start = store.version();
+    let mut last = Vec::new();
+    for number in 0..6 {
+        let plural = format!("things{number}");
+        let definition = json!({
+            "metadata": {"name": format!("{plural}.example.org")},
+            "spec": {
+                "group": "example.org", "scope": "Namespaced",
+                "names": {"plural": plural, "kind": format!("Thing{number}")},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+            },
+        });
+        store.create(definitions, "", definition, &writer("test")).unwrap();
+        let kind = store.kinds().named(&format!("{plural}.example.org")).unwrap();
+        for object in 0..15 {
+            let thing =
+                json!({"metadata": {"name": format!("t{object}")}, "data": {"k": "x".repeat(2 << 20)}});
+            last.retain(|(known, _)| *known != kind);
+            last.push((kind, store.version()));
+            store.create(kind, "a", thing, &writer("test")).unwrap();
+        }
+    }
+    let whole = last.iter().filter(|(kind, _)| store.since(*kind, start).is_ok()).count();
+    assert!((1..5).contains(&whole), "{whole} of 6 histories of 30 MB are whole");
+    for (kind, before) in last {
+        assert_eq!(store.since(kind, before).unwrap().count(), 1);
+    }
+}
+
 /// JSON of the shapes that objects have, with any type anywhere.
 fn json_of(depth: u32) -> impl Strategy<Value = Value> {
     let keys = prop_oneof![
