@@ -8,6 +8,7 @@
 
 pub mod contest;
 
+mod api;
 mod crash;
 mod engine;
 mod first_packet;
@@ -64,6 +65,7 @@ const BENCHES: &[Bench] = &[
     flood::BENCH,
     loss::BENCH,
     restart::BENCH,
+    api::BENCH,
 ];
 
 /// Where the programs under test lie: beside this one, built with the same profile.
@@ -93,6 +95,9 @@ enum Part {
     /// One end of a WireGuard tunnel of ours
     #[command(hide = true)]
     End(engine::End),
+    /// An embedded API that is measured as a process
+    #[command(hide = true)]
+    ApiServer(api::Serve),
 }
 
 /// The program: chooses, measures, reports.
@@ -104,8 +109,12 @@ pub fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    if let Some(Part::End(end)) = &cli.part {
-        return ended(end.run().map(|()| ExitCode::SUCCESS));
+    let part = cli.part.as_ref().map(|part| match part {
+        Part::End(end) => end.run(),
+        Part::ApiServer(server) => server.run(),
+    });
+    if let Some(outcome) = part {
+        return ended(outcome.map(|()| ExitCode::SUCCESS));
     }
     if let Some(code) = as_root_of_a_user_namespace() {
         return code;
