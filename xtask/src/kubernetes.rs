@@ -2,13 +2,13 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::ci::Ran;
 use crate::tree::Tree;
-use crate::{machine, process, setup};
+use crate::{machine, process, setup, suite};
 
 /// The Go module that pins what is built.
 const MODULE: &str = "test/kubernetes";
@@ -21,10 +21,14 @@ const PROGRAMS: &[(&str, &str)] = &[
 ];
 /// Where the folder with the programs is told.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
-/// The tests, as a nextest filter expression.
-const TESTS: &str = "package(subm-conformance)";
+/// The claims, as a nextest filter expression.
+const CLAIMS: &str = "package(subm-conformance)";
+/// Tests of controllers, which run on the embedded API otherwise.
+const CONTROLLERS: &str = "(kind(test) & package(/^(subm-kube|submariner-(gateway|route-agent))$/)) \
+     + (package(subm-e2e) & test(/^bad_input::/))";
 
-/// Builds the programs where they are not there, and runs the tests; says so where they cannot be had.
+/// Builds the programs where they are not there, and runs the claims and the tests of controllers; says so where they
+/// cannot be had.
 pub(crate) fn run(tree: &Tree) -> Result<Ran> {
     let given = env::var_os(ASSETS).filter(|folder| !folder.is_empty()).map(PathBuf::from);
     let folder = match given {
@@ -38,16 +42,38 @@ pub(crate) fn run(tree: &Tree) -> Result<Ran> {
         None => build(tree)?,
     };
     setup::run(tree, setup::Purpose::Test)?;
+    let (claims, controllers) = (claims(tree, &folder), controllers(tree, &folder));
+    claims.and(controllers)?;
+    Ok(Ran::Passed)
+}
+
+fn claims(tree: &Tree, programs: &Path) -> Result<()> {
     let filter = match machine::recorded_kubectl(tree)? {
-        None => TESTS.to_owned(),
+        None => CLAIMS.to_owned(),
         Some(reason) => {
             println!("skipped: what kubectl prints: {reason}");
-            format!("({TESTS}) - ({})", machine::BESIDE_RECORD)
+            format!("({CLAIMS}) - ({})", machine::BESIDE_RECORD)
         }
     };
     let arguments = ["nextest", "run", "--cargo-profile", "ci", "--workspace", "-E", &filter];
-    process::run(process::cargo(tree, &arguments)?.env(ASSETS, folder))?;
-    Ok(Ran::Passed)
+    process::run(process::cargo(tree, &arguments)?.env(ASSETS, programs))
+}
+
+/// The tests of controllers once more, on API servers that are started for all of them.
+fn controllers(tree: &Tree, programs: &Path) -> Result<()> {
+    let missing = machine::missing(tree)?;
+    for group in missing.iter().filter(|group| group.name == "namespaces" || group.name == "kernel") {
+        println!("skipped: tests of daemons on a real control plane: {}", group.reason);
+    }
+    let build =
+        ["build", "--profile", "ci", "-p", "submariner-bin", "-p", "subctl-bin", "-p", "subm-servers"];
+    process::run(&mut process::cargo(tree, &build)?)?;
+    let filter = suite::expression(Some(CONTROLLERS), &missing);
+    let servers = ["run", "--quiet", "--profile", "ci", "-p", "subm-servers", "--"];
+    let tests =
+        ["cargo", "nextest", "run", "--profile", "kubernetes", "--cargo-profile", "ci", "--workspace"];
+    let words = [&servers[..], machine::ground(), &tests[..], &["-E", &filter]].concat();
+    process::run(process::cargo(tree, &words)?.env(ASSETS, programs))
 }
 
 /// The folder of this version's programs.

@@ -59,7 +59,8 @@ fn examples(tree: &Tree) -> Result<usize> {
     counts.map(|count| count.parse::<usize>().context("cargo test tells how many examples passed")).sum()
 }
 
-fn expression(filter: Option<&str>, missing: &[Missing]) -> String {
+/// What is wanted less what cannot run here.
+pub(crate) fn expression(filter: Option<&str>, missing: &[Missing]) -> String {
     let wanted = filter.unwrap_or("all()");
     missing.iter().fold(format!("({wanted})"), |all, group| format!("{all} - ({})", group.filter))
 }

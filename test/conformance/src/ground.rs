@@ -6,8 +6,8 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use crate::api::Api;
-use crate::patience::until;
+use subm_servers::Api;
+use subm_servers::until;
 
 /// An API server and a namespace that no other claim uses.
 #[derive(Clone)]

@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::api::Api;
 pub use crate::kubectl::scenario::{SECTIONS, Section};
+use subm_servers::Api;
 
 /// What one command printed.
 #[derive(Debug, Clone, PartialEq, Eq)]

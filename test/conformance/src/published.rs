@@ -8,8 +8,8 @@ use flate2::{Compression, GzBuilder};
 use serde_json::{Map, Value};
 use subm_apiserver::KindId;
 
-use crate::api::Api;
 use crate::record::document;
+use subm_servers::Api;
 
 const FILE: &str = "shell/apiserver/src/kinds/published.json.gz";
 const PLACE: &str = "#/components/schemas/";

@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
 use serde_json::json;
 
-use crate::api::Api;
 use crate::claims::{Claim, GROUPS};
 use crate::definitions;
 use crate::ground::Ground;
+use subm_servers::Api;
 
 /// So many claims are tried at a time.
 const AT_ONCE: usize = 8;

@@ -1,7 +1,8 @@
 //! The claims on the embedded API, and whether the documents say what comes out.
 
 use anyhow::Result;
-use subm_conformance::{Embedded, record, suite};
+use subm_conformance::{record, suite};
+use subm_servers::Embedded;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_says_what_holds_on_the_embedded_api() -> Result<()> {

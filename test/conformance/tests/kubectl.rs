@@ -2,7 +2,8 @@
 //! version of the record.
 
 use anyhow::Result;
-use subm_conformance::{Embedded, kubectl, record};
+use subm_conformance::{kubectl, record};
+use subm_servers::Embedded;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_says_which_commands_print_the_same() -> Result<()> {

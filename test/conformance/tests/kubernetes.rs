@@ -1,7 +1,8 @@
 //! The claims on a real control plane. These tests need its programs: `make test-kubernetes` builds them.
 
 use anyhow::{Result, bail};
-use subm_conformance::{ControlPlane, Programs, kubectl, published, record, suite};
+use subm_conformance::{kubectl, published, record, suite};
+use subm_servers::{ControlPlane, Programs};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_claim_holds_on_kubernetes() -> Result<()> {

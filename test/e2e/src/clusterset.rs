@@ -1,4 +1,4 @@
-//! Two clusters of one node each and a hub, with API servers in the test's own process.
+//! Two clusters of one node each and a hub, with API servers in the test's own process, or real ones.
 
 mod api;
 mod member;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use subm_apiserver::Link;
 use subm_lab::{EchoServer, Ground, Host, traffic};
-use subm_types::ClusterId;
+use subm_servers::{Servers, Which};
 
 pub use api::{Api, Condition};
 pub use member::Member;
@@ -36,6 +36,7 @@ pub struct Clusterset {
     pub west: Member,
     wan: Host,
     _echo: EchoServer,
+    _servers: Servers,
 }
 
 /// What is wrong with the way to the hub.
@@ -52,25 +53,26 @@ pub enum Outage {
 impl Clusterset {
     /// Makes it in namespaces of the calling thread's own.
     pub fn new() -> Result<Self> {
+        let servers = Servers::new()?;
         Ground::of_thread()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(Self::lay())
+        runtime.block_on(Self::lay(servers))
     }
 
-    async fn lay() -> Result<Self> {
+    async fn lay(servers: Servers) -> Result<Self> {
         let wan = Host::create("wan").await?;
         wan.add_bridge(SWITCH, MTU).await?;
         let echo = EchoServer::start()?;
         let hub = Host::create("hub").await?;
         plug(&hub, &wan, HUB).await?;
-        let hub = Api::start(&hub, HUB, BROKER_NAMESPACE)?;
-        let [east, west] = [("east", 1), ("west", 2)];
-        let east = Member::lay(east, &wan, &hub).await?;
-        let west = Member::lay(west, &wan, &hub).await?;
+        let hub = Api::start(&servers, Which::Hub, (&hub, HUB), BROKER_NAMESPACE)?;
+        let [east, west] = [("east", 1, Which::East), ("west", 2, Which::West)];
+        let east = Member::lay(&servers, east, &wan, &hub).await?;
+        let west = Member::lay(&servers, west, &wan, &hub).await?;
         for member in [&east, &west] {
             echo.serve(&member.pod)?;
         }
-        Ok(Self { hub, east, west, wan, _echo: echo })
+        Ok(Self { hub, east, west, wan, _echo: echo, _servers: servers })
     }
 
     /// Starts all daemons of both clusters with good settings and waits until pods reach each other.
@@ -85,8 +87,7 @@ impl Clusterset {
 
     /// A new credential of a member on the hub.
     pub fn member_token(hub: &Api, cluster: &str) -> Result<String> {
-        let id: ClusterId = cluster.parse()?;
-        Ok(hub.grant_member(&id))
+        hub.grant_member(cluster)
     }
 
     /// Pods of the two clusters reach each other and see each other's own addresses.

@@ -31,7 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("shell/wireguard", &["core/types", "core/noise"]),
     ("app/*", &["core/*", "shell/*"]),
     ("bin/*", &["app/*"]),
-    ("test/*", &["core/*", "shell/*", "app/*"]),
+    ("test/*", &["core/*", "shell/*", "app/*", "test/servers"]),
     ("test/bench", &["test/e2e"]),
     ("xtask", &["core/api"]),
 ];
@@ -40,7 +40,8 @@ const EDGES: &[(&str, &[&str])] = &[
 const TEST_EDGES: &[(&str, &[&str])] = &[
     ("core/*", &["core/*"]),
     ("shell/*", &["core/*", "shell/*"]),
-    ("app/*", &["core/*", "shell/*"]),
+    ("shell/kube", &["test/servers"]),
+    ("app/*", &["core/*", "shell/*", "test/servers"]),
     ("bin/*", &["core/*", "shell/*", "app/*"]),
     ("test/*", &["core/*", "shell/*", "app/*"]),
 ];
@@ -89,7 +90,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ),
     ("nlink", &["shell/kernel", "shell/lab"]),
     ("redb", &["shell/apiserver"]),
-    ("rcgen", &["shell/apiserver", "test/conformance"]),
+    ("rcgen", &["shell/apiserver", "test/servers"]),
     ("tokio", &["shell/*", "app/*", "test/*", "xtask"]),
     ("tracing-subscriber", &["shell/runtime"]),
 ];
@@ -211,6 +212,13 @@ mod tests {
     fn programs_may_not_depend_on_each_other() {
         assert!(!allows(EDGES, "app/gateway", "app/route-agent"));
         assert!(allows(EDGES, "bin/submariner", "app/route-agent"));
+    }
+
+    #[test]
+    fn only_tests_may_use_what_is_under_test() {
+        assert!(allows(TEST_EDGES, "app/gateway", "test/servers"));
+        assert!(!allows(EDGES, "app/gateway", "test/servers"));
+        assert!(!allows(TEST_EDGES, "shell/apiserver", "test/servers"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use ipnet::IpNet;
 use serde_json::{Value, json};
-use subm_apiserver::{ApiServer, Authority, Credential, kubeconfig};
+use subm_apiserver::Authority;
 use subm_cable::WireguardCarrier;
 use subm_kernel::Kernel;
 use subm_kube::HubSettings;
@@ -23,6 +23,7 @@ use subm_plan::numbers::{RULE_REMOTE, TABLE_REMOTE};
 use subm_plan::{NodePlan, Rule, RuleSelector, Scope, World as _, diff};
 use subm_probe::LeaseTiming;
 use subm_runtime::Shutdown;
+use subm_servers::{Cluster, Servers, Which};
 use subm_types::{Backend, Family, PerFamily};
 use submariner_gateway::Config;
 use submariner_gateway::settings::{HealthCheck, Task};
@@ -46,13 +47,6 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
         assert!(Instant::now() < end, "it never came true that {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
-}
-
-/// One API server with where it listens.
-struct Served {
-    api: ApiServer,
-    address: SocketAddr,
-    ca: String,
 }
 
 /// Which gateway of which cluster.
@@ -94,9 +88,9 @@ impl Member {
 /// The underlay and what stands on it.
 pub(crate) struct Ground {
     underlay: Host,
-    pub(crate) hub: ApiServer,
-    hub_served: Served,
-    homes: BTreeMap<&'static str, Served>,
+    pub(crate) hub: Cluster,
+    homes: BTreeMap<&'static str, Cluster>,
+    _servers: Servers,
     files: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
 }
@@ -115,16 +109,17 @@ pub(crate) struct Gateway {
 impl Ground {
     /// Runs a test on a thread with mounts and a network of its own.
     pub(crate) fn run(test: impl FnOnce(&Self) + Send + 'static) {
+        let servers = Servers::new().unwrap();
         let ran = std::thread::spawn(move || {
             subm_lab::Ground::of_thread().unwrap();
-            test(&Self::new());
+            test(&Self::new(servers));
         });
         if let Err(panic) = ran.join() {
             std::panic::resume_unwind(panic);
         }
     }
 
-    fn new() -> Self {
+    fn new(servers: Servers) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let underlay = runtime.block_on(async {
             let host = Host::create("underlay").await.unwrap();
@@ -133,22 +128,17 @@ impl Ground {
             host.add_address("br0", format!("{UNDERLAY6}/64").parse().unwrap()).await.unwrap();
             host
         });
-        let members = ["east", "west"].map(|id| Credential::member(id, &id.parse().unwrap(), BROKER));
-        let stranger = Credential::with_rules("stranger", "stranger", Vec::new());
-        let hub = ApiServer::builder().credentials(members).credentials([stranger]).build();
-        hub.store().create(namespace(BROKER)).unwrap();
-        let hub_served = serve(&underlay, hub.clone(), 6443);
-        let mut homes = BTreeMap::new();
-        for (name, port) in [("east", 6444), ("west", 6445), ("impostor", 6446)] {
-            let api = ApiServer::builder().credentials([Credential::admin("admin")]).build();
-            api.store().create(namespace(HOME)).unwrap();
-            homes.insert(name, serve(&underlay, api, port));
-        }
-        Self { underlay, hub, hub_served, homes, files: tempfile::tempdir().unwrap(), runtime }
+        let serve = |which, namespace, port| serve(&servers, &underlay, (which, namespace, port));
+        let hub = serve(Which::Hub, BROKER, 6443);
+        // Another cluster than east and west, in its own namespace of the one that is the hub.
+        let homes = [("east", Which::East), ("west", Which::West), ("impostor", Which::Hub)];
+        let homes = homes.into_iter().zip(6444..);
+        let homes = homes.map(|((name, which), port)| (name, serve(which, HOME, port))).collect();
+        Self { underlay, hub, homes, files: tempfile::tempdir().unwrap(), runtime, _servers: servers }
     }
 
-    pub(crate) fn home(&self, cluster: &str) -> &ApiServer {
-        &self.homes[cluster].api
+    pub(crate) fn home(&self, cluster: &str) -> &Cluster {
+        &self.homes[cluster]
     }
 
     pub(crate) fn gateway(&self, cluster: &'static str, number: u8) -> Gateway {
@@ -219,7 +209,7 @@ impl Ground {
         Self::announce_to(self.home(home), HOME, (cluster, host, subnet));
     }
 
-    fn announce_to(api: &ApiServer, namespace: &str, (cluster, host, subnet): (&str, u8, &str)) {
+    fn announce_to(api: &Cluster, namespace: &str, (cluster, host, subnet): (&str, u8, &str)) {
         let private = format!("172.31.0.{host}");
         let cable = format!("submariner-cable-{cluster}-172-31-0-{host}");
         let spec = json!({
@@ -236,8 +226,8 @@ impl Ground {
             "apiVersion": "submariner.io/v1", "kind": "Endpoint",
             "metadata": metadata(&format!("{cluster}-{cable}")), "spec": spec
         });
-        api.store().apply(member).unwrap();
-        api.store().apply(endpoint).unwrap();
+        api.objects().apply(member).unwrap();
+        api.objects().apply(endpoint).unwrap();
     }
 
     /// A gateway of another cluster that calls itself so.
@@ -251,20 +241,21 @@ impl Ground {
     }
 
     pub(crate) fn gateway_without_rights(&self, cluster: &'static str) -> Gateway {
-        self.launch(cluster, cluster, 1, |hub| hub.token = Some("stranger".to_owned()))
+        let token = self.hub.allow("stranger", &[]).unwrap();
+        self.launch(cluster, cluster, 1, |hub| hub.token = Some(token))
     }
 
     pub(crate) fn gateway_object(&self, cluster: &str, number: u8) -> Option<Value> {
-        self.home(cluster).store().get("gateways.submariner.io", HOME, &format!("{cluster}-{number}"))
+        self.home(cluster).objects().get("gateways.submariner.io", HOME, &format!("{cluster}-{number}"))
     }
 
     pub(crate) fn impostor_object(&self, cluster: &str) -> Option<Value> {
-        self.home("impostor").store().get("gateways.submariner.io", HOME, &format!("{cluster}-7"))
+        self.home("impostor").objects().get("gateways.submariner.io", HOME, &format!("{cluster}-7"))
     }
 
     /// Everything that a cluster's own gateways write at home, by resource.
     pub(crate) fn written_at_home(&self, cluster: &str) -> Vec<Value> {
-        let store = self.home(cluster).store();
+        let store = self.home(cluster).objects();
         let node = format!("{cluster}-1");
         let private = underlay_address(cluster, 1).to_string().replace('.', "-");
         let endpoint = format!("{cluster}-submariner-cable-{cluster}-{private}");
@@ -280,7 +271,7 @@ impl Ground {
     pub(crate) fn endpoint_on_hub(&self, cluster: &str, number: u8) -> Option<Value> {
         let private = underlay_address(cluster, number).to_string().replace('.', "-");
         let name = format!("{cluster}-submariner-cable-{cluster}-{private}");
-        self.hub.store().get("endpoints.submariner.io", BROKER, &name)
+        self.hub.objects().get("endpoints.submariner.io", BROKER, &name)
     }
 
     fn launch(
@@ -309,18 +300,16 @@ impl Ground {
         let labels = json!({"kubernetes.io/hostname": name, "submariner.io/gateway": "true"});
         let metadata = json!({"name": name, "labels": labels, "annotations": annotations});
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata});
-        self.homes[home].api.store().create(node).unwrap();
+        self.homes[home].objects().create(node).unwrap();
         let inside = PerFamily::of(families.iter().map(|family| member.inside(*family)));
         let host = self.runtime.block_on(self.wire(member));
-        let served = &self.homes[home];
-        let text = kubeconfig(&format!("https://{}", served.address), &served.ca, "admin", home);
         let file = self.files.path().join(format!("{name}.kubeconfig"));
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(&file, self.homes[home].kubeconfig()).unwrap();
         let mut hub = HubSettings {
-            apiserver: self.hub_served.address.to_string(),
-            token: Some(cluster.to_owned()),
+            apiserver: self.hub.address().to_string(),
+            token: Some(self.hub.join(cluster).unwrap()),
             namespace: BROKER.to_owned(),
-            ca: Some(encode(&self.hub_served.ca)),
+            ca: Some(encode(&self.hub.authority())),
             ..HubSettings::default()
         };
         adjust(&mut hub);
@@ -472,22 +461,9 @@ impl Drop for Gateway {
     }
 }
 
-fn serve(host: &Host, api: ApiServer, port: u16) -> Served {
-    let authority = Authority::new("authority").unwrap();
-    let tls = authority.server_certificate(&[UNDERLAY.to_string()]).unwrap();
-    let address = SocketAddr::from((UNDERLAY, port));
-    let (serving, (ready, listening)) = (api.clone(), std::sync::mpsc::channel());
-    let serve = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-            ready.send(()).unwrap();
-            serving.serve(listener, tls).await;
-        });
-    };
-    drop(host.spawn("api", serve).unwrap());
-    listening.recv_timeout(LIMIT).unwrap();
-    Served { api, address, ca: authority.pem() }
+fn serve(servers: &Servers, host: &Host, (which, namespace, port): (Which, &str, u16)) -> Cluster {
+    let listener = host.enter(|| std::net::TcpListener::bind((UNDERLAY, port))).unwrap().unwrap();
+    servers.cluster(which, namespace, listener).unwrap()
 }
 
 fn config(member: Member, hub: HubSettings, kubeconfig: std::path::PathBuf) -> Config {
@@ -520,10 +496,6 @@ fn config(member: Member, hub: HubSettings, kubeconfig: std::path::PathBuf) -> C
         task: Task::Run,
         kubeconfig: Some(kubeconfig),
     }
-}
-
-fn namespace(name: &str) -> Value {
-    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
 fn encode(text: &str) -> String {

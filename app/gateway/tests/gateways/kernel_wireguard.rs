@@ -121,10 +121,10 @@ fn new_key_of_a_gateway_is_learned_and_the_old_one_goes() {
         let west = ground.wireguard_gateway("west", FOUR, "kernel");
         pass(&east, &west, FOUR);
         let old = west.listing("wg show submariner peers");
-        let secrets = ground.home("east").store().list("secrets", Some("submariner-operator"));
+        let secrets = ground.home("east").objects().list("secrets", Some("submariner-operator"));
         let secret = secrets.iter().find_map(|one| one["metadata"]["name"].as_str()).unwrap().to_owned();
         east.stop();
-        ground.home("east").store().delete("secrets", "submariner-operator", &secret).unwrap();
+        ground.home("east").objects().delete("secrets", "submariner-operator", &secret).unwrap();
         east.start();
         eventually("west has the new key alone", || {
             let peers = west.listing("wg show submariner peers");

@@ -1,4 +1,4 @@
-//! Gateways as they run: against embedded APIs over TLS, in network namespaces of their own, with real packets.
+//! Gateways as they run: against APIs over TLS, embedded ones or those of the fleet under which this runs, in network namespaces of their own, with real packets.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

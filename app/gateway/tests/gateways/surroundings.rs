@@ -64,11 +64,11 @@ impl Ground {
                     "spec": {"type": "LoadBalancer", "ports": [{"port": 4500, "protocol": "UDP"}]},
                     "status": {"loadBalancer": {"ingress": ingress}}
                 });
-                self.home(cluster).store().create(service.clone()).unwrap();
+                self.home(cluster).objects().create(service.clone()).unwrap();
                 let mut given =
-                    self.home(cluster).store().get("services", HOME, "submariner-gateway").unwrap();
+                    self.home(cluster).objects().get("services", HOME, "submariner-gateway").unwrap();
                 given["status"] = service["status"].clone();
-                self.home(cluster).store().replace_status(given).unwrap();
+                self.home(cluster).objects().replace_status(given).unwrap();
                 "lb:submariner-gateway".to_owned()
             }
         };

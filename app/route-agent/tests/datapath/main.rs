@@ -58,8 +58,8 @@ fn statuses(site: &Site, node: &str) -> Vec<String> {
 
 #[test]
 fn pods_and_nodes_reach_a_remote_pod_under_an_address_of_their_own() {
-    in_own_world(async {
-        let site = Site::build().await;
+    in_own_world(|servers| async move {
+        let site = Site::build(servers).await;
         let _agents = [site.start(&site.worker), site.start(&site.gateway)];
         everybody_gets_through(&site, V4);
         site.until(|site| statuses(site, "east-worker") == ["connected"]);
@@ -73,8 +73,8 @@ fn pods_and_nodes_reach_a_remote_pod_under_an_address_of_their_own() {
 
 #[test]
 fn a_cluster_of_ipv6_alone_works_as_one_of_ipv4() {
-    in_own_world(async {
-        let site = Site::of(&[V6]).await;
+    in_own_world(|servers| async move {
+        let site = Site::of(servers, &[V6]).await;
         let uplink = |name: &str| site.worker.read_sysctl(&format!("net/ipv6/conf/eth0/{name}")).unwrap();
         assert_eq!((uplink("accept_ra"), uplink("forwarding")), ("1".to_owned(), "0".to_owned()));
         let _agents = [site.start(&site.worker), site.start(&site.gateway)];
@@ -89,8 +89,8 @@ fn a_cluster_of_ipv6_alone_works_as_one_of_ipv4() {
 
 #[test]
 fn a_cluster_of_both_families_works_in_each() {
-    in_own_world(async {
-        let site = Site::of(&[V4, V6]).await;
+    in_own_world(|servers| async move {
+        let site = Site::of(servers, &[V4, V6]).await;
         let _agents = [site.start(&site.worker), site.start(&site.gateway)];
         everybody_gets_through(&site, V4);
         everybody_gets_through(&site, V6);
@@ -101,8 +101,8 @@ fn a_cluster_of_both_families_works_in_each() {
 
 #[test]
 fn what_somebody_deletes_comes_back_over_ipv6_too() {
-    in_own_world(async {
-        let site = Site::of(&[V6]).await;
+    in_own_world(|servers| async move {
+        let site = Site::of(servers, &[V6]).await;
         let _agents = [site.start(&site.worker), site.start(&site.gateway)];
         until_seen_as(&site.pod, V6.pod);
         let watch = Watch::start(&site.worker, "eth0", &[V6.suspect()]).await.unwrap();
@@ -117,8 +117,8 @@ fn what_somebody_deletes_comes_back_over_ipv6_too() {
 
 #[test]
 fn what_somebody_deletes_comes_back_and_nothing_leaves_in_clear_meanwhile() {
-    in_own_world(async {
-        let site = Site::build().await;
+    in_own_world(|servers| async move {
+        let site = Site::build(servers).await;
         let _agents = [site.start(&site.worker), site.start(&site.gateway)];
         until_seen_as(&site.pod, "10.1.1.2");
         let watch = Watch::start(&site.worker, "eth0", &[V4.suspect()]).await.unwrap();
@@ -133,8 +133,8 @@ fn what_somebody_deletes_comes_back_and_nothing_leaves_in_clear_meanwhile() {
 
 #[test]
 fn an_interface_of_the_network_plugin_that_comes_late_is_taken_at_once() {
-    in_own_world(async {
-        let site = Site::build().await;
+    in_own_world(|servers| async move {
+        let site = Site::build(servers).await;
         let address = "10.1.1.1/24".parse().unwrap();
         site::remove_address(&site.worker, "cni0", address).await;
         let _agents = [site.start(&site.worker), site.start(&site.gateway)];
@@ -148,8 +148,8 @@ fn an_interface_of_the_network_plugin_that_comes_late_is_taken_at_once() {
 
 #[test]
 fn without_a_gateway_or_an_endpoint_the_way_is_closed() {
-    in_own_world(async {
-        let site = Site::build().await;
+    in_own_world(|servers| async move {
+        let site = Site::build(servers).await;
         let suspect = [V4.suspect()];
         let watch = Watch::start(&site.worker, "eth0", &suspect).await.unwrap();
         assert_eq!(seen_from(&site.pod, V4, Duration::from_millis(100)), None);
@@ -169,8 +169,8 @@ fn without_a_gateway_or_an_endpoint_the_way_is_closed() {
 
 #[test]
 fn a_restart_and_the_loss_of_the_api_cost_no_packet() {
-    in_own_world(async {
-        let site = Site::build().await;
+    in_own_world(|servers| async move {
+        let site = Site::build(servers).await;
         let _gateway = site.start(&site.gateway);
         let agent = site.start(&site.worker);
         until_seen_as(&site.pod, "10.1.1.2");

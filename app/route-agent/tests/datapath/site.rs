@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
-use subm_apiserver::{ApiServer, Credential, Link};
+use subm_apiserver::Link;
 use subm_kernel::Kernel;
 use subm_kube::Connection;
 use subm_lab::{EchoServer, Ground, Host, Veth};
@@ -24,6 +24,7 @@ use subm_plan::nft::{
 use subm_plan::numbers::{METRIC_CABLE, TABLE_REMOTE};
 use subm_plan::{NodePlan, NodeState, Owner, Route, RouteKey, RouteProtocol, Scope, World, diff};
 use subm_runtime::Shutdown;
+use subm_servers::{Cluster, Servers, Which};
 use submariner_route_agent::{Arguments, Settings, serve};
 
 use crate::numbers::Numbers;
@@ -34,19 +35,24 @@ pub(crate) struct Site {
     pub(crate) worker: Host,
     pub(crate) gateway: Host,
     pub(crate) pod: Host,
-    api: ApiServer,
+    api: Cluster,
+    _servers: Servers,
     families: Vec<Numbers>,
     _remote: Host,
     _echo: EchoServer,
 }
 
 /// Runs a test on a thread with network and mount namespaces of its own.
-pub(crate) fn in_own_world(test: impl Future<Output = ()> + Send + 'static) {
+pub(crate) fn in_own_world<F>(test: impl FnOnce(Servers) -> F + Send + 'static)
+where
+    F: Future<Output = ()>,
+{
+    let servers = Servers::new().unwrap();
     let world = move || {
         Ground::of_thread().unwrap();
         subm_runtime::telemetry::start(subm_runtime::Verbosity::Normal).unwrap_or_default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(test);
+        runtime.block_on(test(servers));
     };
     let ended = std::thread::spawn(world).join();
     ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -54,11 +60,11 @@ pub(crate) fn in_own_world(test: impl Future<Output = ()> + Send + 'static) {
 
 impl Site {
     /// A site of IPv4.
-    pub(crate) async fn build() -> Self {
-        Self::of(&[Numbers::V4]).await
+    pub(crate) async fn build(servers: Servers) -> Self {
+        Self::of(servers, &[Numbers::V4]).await
     }
 
-    pub(crate) async fn of(families: &[Numbers]) -> Self {
+    pub(crate) async fn of(servers: Servers, families: &[Numbers]) -> Self {
         let (worker, gateway) =
             (Host::create("worker").await.unwrap(), Host::create("gateway").await.unwrap());
         let (pod, remote) = (Host::create("pod").await.unwrap(), Host::create("remote").await.unwrap());
@@ -78,7 +84,8 @@ impl Site {
         let echo = EchoServer::start().unwrap();
         echo.serve(&remote).unwrap();
         let families = families.to_vec();
-        Self { worker, gateway, pod, api: api(&families), families, _remote: remote, _echo: echo }
+        let api = api(&servers, &families);
+        Self { worker, gateway, pod, api, families, _servers: servers, _remote: remote, _echo: echo }
     }
 
     /// Starts the daemon on a node.
@@ -95,14 +102,13 @@ impl Site {
             ..Arguments::default()
         };
         let settings = Settings::try_from(given).unwrap();
-        let api = self.api.service_as("admin");
+        let client = self.api.client();
         let shutdown = Shutdown::default();
         let asked = shutdown.clone();
         let body = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let client = kube::Client::new(api, NAMESPACE);
-                serve(settings, Connection::over(client, "https://home", NAMESPACE), asked).await.unwrap();
+                serve(settings, Connection::over(client(), "https://home", NAMESPACE), asked).await.unwrap();
             });
         };
         Agent { thread: Some(node.spawn("route-agent", body).unwrap()), shutdown }
@@ -112,14 +118,14 @@ impl Site {
     pub(crate) fn until(&self, holds: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !holds(self) {
-            let agents = || self.api.store().list("routeagents.submariner.io", None);
+            let agents = || self.api.objects().list("routeagents.submariner.io", None);
             assert!(begun.elapsed() < Duration::from_secs(20), "{:#?}", agents());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     fn route_agent(&self, node: &str) -> Value {
-        self.api.store().get("routeagents.submariner.io", NAMESPACE, node).unwrap_or_default()
+        self.api.objects().get("routeagents.submariner.io", NAMESPACE, node).unwrap_or_default()
     }
 
     pub(crate) fn status(&self, node: &str) -> Value {
@@ -141,7 +147,7 @@ impl Site {
     }
 
     pub(crate) fn delete_endpoint(&self, cluster: &str) {
-        let store = self.api.store();
+        let store = self.api.objects();
         for object in store.list("endpoints.submariner.io", Some(NAMESPACE)) {
             if object["spec"]["cluster_id"] == cluster {
                 let name = object["metadata"]["name"].as_str().unwrap();
@@ -291,11 +297,9 @@ fn cable(families: &[Numbers]) -> NodePlan {
     plan
 }
 
-fn api(families: &[Numbers]) -> ApiServer {
-    let api = ApiServer::builder().credentials([Credential::admin("admin")]).build();
-    let store = api.store();
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-    store.create(namespace).unwrap();
+fn api(servers: &Servers, families: &[Numbers]) -> Cluster {
+    let api = servers.local(Which::East, NAMESPACE).unwrap();
+    let store = api.objects();
     let list = |of: fn(&Numbers) -> &str| families.iter().map(of).collect::<Vec<_>>();
     for (name, addresses) in
         [("east-gateway", list(|numbers| numbers.gateway)), ("east-worker", list(|numbers| numbers.worker))]

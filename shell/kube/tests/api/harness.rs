@@ -1,97 +1,85 @@
-//! A server on loopback, connections to it, and patience.
+//! Servers on loopback, embedded or real, connections to them, and patience.
 
 use std::fmt::Debug;
-use std::net::SocketAddr;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
-use subm_apiserver::{ApiServer, Authority, Credential, Objects, kubeconfig};
 use subm_kube::{Access, Connection, HubSettings};
-use tokio::net::TcpListener;
+use subm_servers::{Cluster, Faults, Objects, Servers, Which};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 pub(crate) const BROKER: &str = "submariner-k8s-broker";
 pub(crate) const HOME: &str = "submariner-operator";
 /// Longer than anything here takes on a busy machine.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// A running server: the token `admin` may do everything, `east` and `west` are members' of a hub.
-pub(crate) struct Served {
-    pub(crate) api: ApiServer,
-    pub(crate) address: SocketAddr,
-    authority: std::sync::Arc<Authority>,
-    serving: JoinHandle<()>,
-}
+/// The first server of a test is the hub, the next are members' homes.
+const ORDER: [Which; 3] = Which::ALL;
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
+static SERVERS: LazyLock<Servers> = LazyLock::new(|| Servers::new().unwrap());
+
+/// A running server: `east` and `west` are members of a hub.
+pub(crate) struct Served {
+    cluster: Cluster,
 }
 
 impl Served {
-    pub(crate) async fn start(namespace: &str) -> Self {
-        let authority = std::sync::Arc::new(Authority::new("right authority").unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self::serve(listener, authority, namespace)
-    }
-
-    fn serve(listener: TcpListener, authority: std::sync::Arc<Authority>, namespace: &str) -> Self {
-        let members = ["east", "west"].map(|id| Credential::member(id, &id.parse().unwrap(), BROKER));
-        let api = ApiServer::builder().credentials([Credential::admin("admin")]).credentials(members).build();
-        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-        api.store().create(object).unwrap();
-        let tls = authority.server_certificate(&["127.0.0.1"]).unwrap();
-        let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn({
-            let api = api.clone();
-            async move {
-                api.serve(listener, tls).await;
-            }
-        });
-        Self { api, address, authority, serving }
+    pub(crate) fn start(namespace: &str) -> Self {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let which = ORDER[STARTED.fetch_add(1, Ordering::Relaxed) % ORDER.len()];
+        let cluster = SERVERS.local(which, namespace).unwrap();
+        Self { cluster }
     }
 
     /// The same address and authority, and nothing in it: what a hub is after its data was lost.
-    pub(crate) async fn emptied(self, namespace: &str) -> Self {
-        let (address, authority) = (self.address, std::sync::Arc::clone(&self.authority));
-        self.api.faults().set_link(subm_apiserver::Link::Refused);
-        drop(self);
-        let listener = retry(async || TcpListener::bind(address).await.ok()).await;
-        Self::serve(listener, authority, namespace)
+    pub(crate) fn emptied(self) -> Self {
+        Self { cluster: self.cluster.emptied().unwrap() }
     }
 
-    pub(crate) fn store(&self) -> Objects {
-        self.api.store()
+    pub(crate) fn store(&self) -> Objects<'_> {
+        self.cluster.objects()
+    }
+
+    pub(crate) fn faults(&self) -> Faults<'_> {
+        self.cluster.faults()
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// A connection as an administrator, by kubeconfig.
     pub(crate) async fn home(&self) -> Connection {
-        let text = kubeconfig(&format!("https://{}", self.address), &self.authority.pem(), "admin", "home");
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
+        std::fs::write(file.path(), self.cluster.kubeconfig()).unwrap();
         Access::home(Some(file.path()), HOME).await.unwrap().connect().unwrap()
     }
 
-    pub(crate) fn settings(&self, token: &str) -> HubSettings {
+    /// A member's settings.
+    pub(crate) fn settings(&self, member: &str) -> HubSettings {
+        HubSettings { token: Some(self.cluster.join(member).unwrap()), ..self.settings_without_token() }
+    }
+
+    pub(crate) fn settings_without_token(&self) -> HubSettings {
         HubSettings {
-            apiserver: self.address.to_string(),
-            token: Some(token.to_owned()),
+            apiserver: self.cluster.address().to_string(),
             namespace: BROKER.to_owned(),
-            ca: Some(base64::engine::general_purpose::STANDARD.encode(self.authority.pem())),
+            ca: Some(base64::engine::general_purpose::STANDARD.encode(self.cluster.authority())),
             ..HubSettings::default()
         }
     }
 
     /// A connection as a member, by the environment's settings.
-    pub(crate) fn hub(&self, token: &str) -> Connection {
-        connect(&self.settings(token))
+    pub(crate) fn hub(&self, member: &str) -> Connection {
+        connect(&self.settings(member))
     }
 
-    pub(crate) fn ca_pem(&self) -> String {
-        self.authority.pem()
+    /// A connection of whoever has a token.
+    pub(crate) fn hub_by(&self, token: &str) -> Connection {
+        connect(&HubSettings { token: Some(token.to_owned()), ..self.settings_without_token() })
     }
 }
 

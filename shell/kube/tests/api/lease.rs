@@ -50,7 +50,7 @@ fn lease(home: &Served) -> Lease {
 
 #[tokio::test]
 async fn one_of_two_leads_and_a_released_lease_is_taken_at_the_next_look() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let connection = home.home().await;
     let mut one = run(&connection, "one");
     until(&mut one.told, |told| told.leader).await;
@@ -72,7 +72,7 @@ async fn one_of_two_leads_and_a_released_lease_is_taken_at_the_next_look() {
 
 #[tokio::test]
 async fn lease_of_a_killed_leader_is_taken_when_it_ends() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let connection = home.home().await;
     let mut one = run(&connection, "one");
     until(&mut one.told, |told| told.leader).await;
@@ -86,28 +86,28 @@ async fn lease_of_a_killed_leader_is_taken_when_it_ends() {
 
 #[tokio::test]
 async fn leader_whose_server_falls_silent_gives_up_in_time_and_leads_again_after() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let mut one = run(&home.home().await, "one");
     until(&mut one.told, |told| told.leader).await;
-    home.api.faults().set_link(Link::Silent);
+    home.faults().set_link(Link::Silent);
     let begin = Instant::now();
     let lost = until(&mut one.told, |told| !told.leader).await;
     assert!(begin.elapsed() < TIMING.duration, "{:?}", begin.elapsed());
     assert!(lost.trouble.is_some(), "{lost:?}");
-    home.api.faults().set_link(Link::Up);
+    home.faults().set_link(Link::Up);
     let back = until(&mut one.told, |told| told.leader).await;
     assert_eq!((back.transitions, back.trouble), (0, None));
 }
 
 #[tokio::test]
 async fn refused_connections_do_not_cost_the_lease_before_its_time() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let mut one = run(&home.home().await, "one");
     until(&mut one.told, |told| told.leader).await;
-    home.api.faults().set_link(Link::Refused);
+    home.faults().set_link(Link::Refused);
     until(&mut one.told, |told| told.trouble.is_some()).await;
     assert!(one.told.borrow().leader);
-    home.api.faults().set_link(Link::Up);
+    home.faults().set_link(Link::Up);
     let told = until(&mut one.told, |told| told.trouble.is_none()).await;
     assert!(told.leader);
 }

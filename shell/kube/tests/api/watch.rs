@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt as _};
 use serde_json::json;
 use subm_api::Endpoint;
-use subm_apiserver::{Credential, Link, Rule, Verb};
+use subm_apiserver::{Link, Rule, Verb};
 use subm_kube::{ApiError, Event, Objects, Watch};
 
 use crate::harness::{BROKER, LIMIT, Served, endpoint};
@@ -35,7 +35,7 @@ async fn feed(
 
 #[tokio::test]
 async fn complete_list_comes_first_and_changes_follow() {
-    let hub = Served::start(BROKER).await;
+    let hub = Served::start(BROKER);
     hub.store().create(endpoint("west", BROKER, 2)).unwrap();
     let mut events: Events = Box::pin(Watch::namespaced(&hub.hub("east")).events());
     let Event::Snapshot { objects, unreadable } = next(&mut events).await else { panic!("no list") };
@@ -53,17 +53,19 @@ async fn complete_list_comes_first_and_changes_follow() {
 
 #[tokio::test]
 async fn what_happens_while_watches_are_cut_or_expired_is_seen() {
-    let hub = Served::start(BROKER).await;
+    let hub = Served::start(BROKER);
     hub.store().create(endpoint("west", BROKER, 2)).unwrap();
     let mut events: Events = Box::pin(Watch::namespaced(&hub.hub("east")).events());
     let mut objects = Objects::default();
     feed(&mut objects, &mut events, |objects| objects.values().count() == 1).await;
     for round in 3..8 {
-        hub.api.faults().expire_watches(1);
-        hub.api.faults().cut_watches();
+        if let Some(knobs) = hub.faults().knobs() {
+            knobs.expire_watches(1);
+        }
+        hub.faults().cut_watches();
         hub.store().create(endpoint("north", BROKER, round)).unwrap();
         feed(&mut objects, &mut events, |objects| objects.values().count() == 2).await;
-        hub.api.faults().cut_watches();
+        hub.faults().cut_watches();
         let name = format!("north-submariner-cable-north-10-0-0-{round}");
         hub.store().delete("endpoints.submariner.io", BROKER, &name).unwrap();
         feed(&mut objects, &mut events, |objects| objects.values().count() == 1).await;
@@ -72,33 +74,33 @@ async fn what_happens_while_watches_are_cut_or_expired_is_seen() {
 
 #[tokio::test]
 async fn loss_of_the_server_is_not_the_loss_of_its_objects() {
-    let hub = Served::start(BROKER).await;
+    let hub = Served::start(BROKER);
     hub.store().create(endpoint("west", BROKER, 2)).unwrap();
     let mut events: Events = Box::pin(Watch::namespaced(&hub.hub("east")).events());
     let mut objects = Objects::default();
     feed(&mut objects, &mut events, Objects::is_complete).await;
-    hub.api.faults().set_link(Link::Refused);
+    hub.faults().set_link(Link::Refused);
     feed(&mut objects, &mut events, |objects| objects.unavailable().is_some()).await;
     assert!(matches!(objects.unavailable(), Some(ApiError::Unreachable { .. })), "{objects:?}");
     assert_eq!(objects.values().count(), 1);
-    hub.api.faults().set_link(Link::Up);
+    hub.faults().set_link(Link::Up);
     feed(&mut objects, &mut events, |objects| objects.unavailable().is_none()).await;
     assert_eq!(objects.values().count(), 1);
 }
 
 #[tokio::test]
 async fn forbidden_watch_names_verb_and_resource() {
-    let hub = Served::start(BROKER).await;
+    let hub = Served::start(BROKER);
     let rules = vec![Rule::on("submariner.io", &["endpoints"]).verbs(&[Verb::Get])];
-    hub.api.credentials().grant(Credential::with_rules("poor", "poor", rules));
-    let mut events: Events = Box::pin(Watch::namespaced(&hub.hub("poor")).events());
+    let token = hub.cluster().allow("poor", &rules).unwrap();
+    let mut events: Events = Box::pin(Watch::namespaced(&hub.hub_by(&token)).events());
     let Event::Unavailable(error) = next(&mut events).await else { panic!("it may not") };
     assert!(matches!(&error, ApiError::Forbidden { .. }), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("grant the verb list on endpoints.submariner.io"), "{text}");
     // The right is granted: nothing has to be restarted.
     let rules = vec![Rule::on("submariner.io", &["endpoints"])];
-    hub.api.credentials().grant(Credential::with_rules("poor", "poor", rules));
+    hub.cluster().allow("poor", &rules).unwrap();
     loop {
         if matches!(next(&mut events).await, Event::Snapshot { .. }) {
             break;
@@ -108,8 +110,8 @@ async fn forbidden_watch_names_verb_and_resource() {
 
 #[tokio::test]
 async fn unknown_token_is_told_from_a_missing_right() {
-    let hub = Served::start(BROKER).await;
-    let mut events: Events = Box::pin(Watch::namespaced(&hub.hub("stranger")).events());
+    let hub = Served::start(BROKER);
+    let mut events: Events = Box::pin(Watch::namespaced(&hub.hub_by("stranger")).events());
     let Event::Unavailable(error) = next(&mut events).await else { panic!("it may not") };
     assert!(matches!(&error, ApiError::Unauthorized { .. }), "{error:?}");
 }
@@ -140,7 +142,7 @@ async fn object_that_becomes_unreadable_stays_as_it_was() {
 
 #[tokio::test]
 async fn changes_arrive_within_milliseconds() {
-    let hub = Served::start(BROKER).await;
+    let hub = Served::start(BROKER);
     let mut events: Events = Box::pin(Watch::namespaced(&hub.hub("east")).events());
     next(&mut events).await;
     let mut times = Vec::new();

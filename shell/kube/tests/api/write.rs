@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Event;
 use subm_api::Endpoint;
+use subm_apiserver::Link;
 use subm_kube::{Key, Note, Recorder, Severity, Writer, Written, recorder};
 
 use crate::harness::{HOME, Served, endpoint};
@@ -12,16 +13,15 @@ async fn seen(writer: &Writer, object: &Endpoint) -> Endpoint {
 
 #[tokio::test]
 async fn equal_object_is_not_written() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let writer = Writer::new(&home.home().await, "submariner-gateway");
     let mut object: Endpoint = serde_json::from_value(endpoint("east", HOME, 1)).unwrap();
     assert_eq!(writer.apply(&object, None).await.unwrap(), Written::Created);
     let live = seen(&writer, &object).await;
-    let requests = u64::MAX;
-    home.api.faults().refuse_requests(requests);
+    home.faults().set_link(Link::Refused);
     assert_eq!(writer.apply(&object, Some(&live)).await.unwrap(), Written::Unchanged);
     assert_eq!(writer.replace(&object, Some(&live)).await.unwrap(), Written::Unchanged);
-    home.api.faults().clear();
+    home.faults().set_link(Link::Up);
     object.spec.hostname = "other".to_owned();
     assert_eq!(writer.apply(&object, Some(&live)).await.unwrap(), Written::Changed);
     assert_eq!(seen(&writer, &object).await.spec.hostname, "other");
@@ -29,7 +29,7 @@ async fn equal_object_is_not_written() {
 
 #[tokio::test]
 async fn apply_leaves_what_others_own() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let writer = Writer::new(&home.home().await, "submariner-gateway");
     let object: Endpoint = serde_json::from_value(endpoint("east", HOME, 1)).unwrap();
     writer.apply(&object, None).await.unwrap();
@@ -42,7 +42,7 @@ async fn apply_leaves_what_others_own() {
 
 #[tokio::test]
 async fn what_changed_meanwhile_is_neither_replaced_nor_deleted() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let writer = Writer::new(&home.home().await, "submariner-gateway");
     let mut object: Endpoint = serde_json::from_value(endpoint("east", HOME, 1)).unwrap();
     assert_eq!(writer.replace(&object, None).await.unwrap(), Written::Created);
@@ -60,7 +60,7 @@ async fn what_changed_meanwhile_is_neither_replaced_nor_deleted() {
 
 #[tokio::test]
 async fn refused_object_says_why() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let writer = Writer::new(&home.home().await, "submariner-gateway");
     let mut object: Endpoint = serde_json::from_value(endpoint("east", HOME, 1)).unwrap();
     object.spec.cluster_id = String::new();
@@ -71,7 +71,7 @@ async fn refused_object_says_why() {
 
 #[tokio::test]
 async fn same_event_is_told_once() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let connection = home.home().await;
     let object: Endpoint = serde_json::from_value(endpoint("east", HOME, 1)).unwrap();
     let note = |message: &str| Note {
@@ -97,7 +97,7 @@ async fn same_event_is_told_once() {
 
 #[tokio::test]
 async fn event_that_could_not_be_written_is_told_the_next_time() {
-    let home = Served::start(HOME).await;
+    let home = Served::start(HOME);
     let object: Endpoint = serde_json::from_value(endpoint("east", HOME, 1)).unwrap();
     let note = Note {
         about: recorder::reference(&object),
@@ -106,8 +106,9 @@ async fn event_that_could_not_be_written_is_told_the_next_time() {
         message: "10.1.0.0/16 overlaps".to_owned(),
     };
     let recorder = Recorder::new(&home.home().await, "submariner-gateway", "node-1");
-    home.api.faults().refuse_requests(1);
+    home.faults().set_link(Link::Refused);
     assert!(recorder.record(&note).await.is_err());
+    home.faults().set_link(Link::Up);
     recorder.record(&note).await.unwrap();
     let events = home.store().list("events", Some(HOME));
     assert_eq!(events.len(), 1);

@@ -1,26 +1,19 @@
-//! An API server in the test's own process.
+//! The API server of a cluster or of the hub: embedded in the test's own process, or a real one behind a relay.
 
-use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use serde_json::{Value, json};
-use subm_apiserver::{ApiServer, Authority, Credential, Faults, Objects, Rule, ServerTls};
+use serde_json::Value;
+use subm_apiserver::Rule;
 use subm_lab::Host;
-use subm_types::ClusterId;
-
-use super::BROKER_NAMESPACE;
+use subm_servers::{Cluster, Faults, Objects, Servers, Which};
 
 const PORT: u16 = 6443;
 
 /// One API server, reachable over TLS in its host.
 #[derive(Debug, Clone)]
-pub struct Api {
-    server: ApiServer,
-    address: Ipv4Addr,
-    authority: String,
-}
+pub struct Api(Arc<Cluster>);
 
 /// A condition of an object's status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,41 +27,40 @@ pub struct Condition {
 }
 
 impl Api {
-    pub(super) fn start(host: &Host, address: Ipv4Addr, namespace: &str) -> Result<Self> {
-        let authority = Authority::new(&format!("{} CA", host.name()))?;
-        let tls = authority.server_certificate(&[address.to_string()])?;
-        let server = ApiServer::builder().build();
-        let listen = || -> io::Result<TcpListener> {
-            let listener = TcpListener::bind((address, PORT))?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        };
-        let listener = host.enter(listen)?.with_context(|| format!("the API server of {}", host.name()))?;
-        let serving = server.clone();
-        host.spawn("api", move || serve(&serving, listener, tls))?;
-        let api = Self { server, address, authority: authority.pem() };
-        api.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}))?;
-        Ok(api)
+    pub(super) fn start(
+        servers: &Servers,
+        which: Which,
+        (host, address): (&Host, Ipv4Addr),
+        namespace: &str,
+    ) -> Result<Self> {
+        let listener = host.enter(|| TcpListener::bind((address, PORT)))?;
+        let listener = listener.with_context(|| format!("the API server of {}", host.name()))?;
+        Ok(Self(Arc::new(servers.cluster(which, namespace, listener)?)))
     }
 
     /// `host:port`.
     pub fn endpoint(&self) -> String {
-        format!("{}:{PORT}", self.address)
+        self.0.address().to_string()
     }
 
     /// The certificate of its authority.
-    pub fn authority(&self) -> &str {
-        &self.authority
+    pub fn authority(&self) -> String {
+        self.0.authority()
+    }
+
+    /// The name in that certificate.
+    pub fn authority_name(&self) -> &'static str {
+        self.0.authority_name()
     }
 
     /// Its objects, as an administrator has them.
-    pub fn objects(&self) -> Objects {
-        self.server.store().managed_by("test")
+    pub fn objects(&self) -> Objects<'_> {
+        self.0.objects()
     }
 
-    /// Its fault knobs.
-    pub fn faults(&self) -> Faults {
-        self.server.faults()
+    /// What may go wrong with it.
+    pub fn faults(&self) -> Faults<'_> {
+        self.0.faults()
     }
 
     /// Stores a new object.
@@ -76,29 +68,19 @@ impl Api {
         self.objects().create(object).map(drop).context("an object of the test was refused")
     }
 
-    /// A token of a user with these rules only.
-    pub fn grant(&self, user: &str, rules: Vec<Rule>) -> String {
-        let token = token();
-        self.server.credentials().grant(Credential::with_rules(&token, user, rules));
-        token
+    /// The token of a user, who may do from now on what these rules say and nothing else.
+    pub fn grant(&self, user: &str, rules: &[Rule]) -> Result<String> {
+        self.0.allow(user, rules)
     }
 
-    /// A token of a member of the clusterset.
-    pub(super) fn grant_member(&self, id: &ClusterId) -> String {
-        let token = token();
-        self.server.credentials().grant(Credential::member(&token, id, BROKER_NAMESPACE));
-        token
-    }
-
-    /// Takes every token of a user away.
-    pub fn revoke(&self, user: &str) {
-        self.server.credentials().revoke(user);
+    /// The token of a member of the clusterset.
+    pub(super) fn grant_member(&self, cluster: &str) -> Result<String> {
+        self.0.join(cluster)
     }
 
     /// A kubeconfig for the holder of a token.
-    pub fn kubeconfig(&self, token: &str, context: &str) -> String {
-        let url = format!("https://{}", self.endpoint());
-        subm_apiserver::kubeconfig(&url, &self.authority, token, context)
+    pub fn kubeconfig(&self, token: &str) -> String {
+        self.0.kubeconfig_of(token)
     }
 
     /// A condition of an object.
@@ -117,22 +99,4 @@ impl Api {
         let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
         Ok(Condition { status: text("status"), reason: text("reason"), message: text("message") })
     }
-}
-
-fn serve(server: &ApiServer, listener: TcpListener, tls: ServerTls) {
-    let run = || -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            match server.serve(listener, tls).await {}
-        })
-    };
-    // A test whose server ended fails by what its clients say.
-    let _ended = run();
-}
-
-/// Tokens are different; nobody but the test's daemons can reach the server.
-fn token() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!("token-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use subm_apiserver::{Rule, Verb};
 use subm_lab::{ECHO_PORT, Host, STATE_DIR, Veth};
+use subm_servers::{Servers, Which};
 
 use super::{Api, BROKER_NAMESPACE, Clusterset, Condition, MTU, OPERATOR_NAMESPACE, plug};
 use crate::{Daemon, Kind, program};
@@ -36,7 +37,12 @@ pub struct Member {
 }
 
 impl Member {
-    pub(super) async fn lay((name, number): (&'static str, u8), wan: &Host, hub: &Api) -> Result<Self> {
+    pub(super) async fn lay(
+        servers: &Servers,
+        (name, number, which): (&'static str, u8, Which),
+        wan: &Host,
+        hub: &Api,
+    ) -> Result<Self> {
         let node = Host::create(name).await?;
         plug(&node, wan, Ipv4Addr::new(172, 30, 0, 10 + number)).await?;
         node.forward_packets()?;
@@ -49,7 +55,7 @@ impl Member {
         pod.add_route("0.0.0.0/0".parse()?, Ipv4Addr::new(10, number, 0, 1)).await?;
         // The node's default route, as any node has one: it is how the way to the outside is found.
         node.add_route("0.0.0.0/0".parse()?, Ipv4Addr::new(172, 30, 0, 2)).await?;
-        let home = Api::start(&node, Ipv4Addr::LOCALHOST, OPERATOR_NAMESPACE)?;
+        let home = Api::start(servers, which, (&node, Ipv4Addr::LOCALHOST), OPERATOR_NAMESPACE)?;
         home.create(json!({
             "apiVersion": "v1",
             "kind": "Node",
@@ -141,10 +147,10 @@ impl Member {
     }
 
     /// A file with a kubeconfig for a user of this cluster with these rules.
-    pub fn kubeconfig(&self, user: &str, rules: Vec<Rule>) -> Result<String> {
-        let token = self.home.grant(user, rules);
+    pub fn kubeconfig(&self, user: &str, rules: &[Rule]) -> Result<String> {
+        let token = self.home.grant(user, rules)?;
         let path = PathBuf::from(STATE_DIR).join(format!("{}-{user}.kubeconfig", self.name));
-        fs::write(&path, self.home.kubeconfig(&token, self.name))?;
+        fs::write(&path, self.home.kubeconfig(&token))?;
         Ok(path.display().to_string())
     }
 
@@ -162,7 +168,7 @@ impl Member {
             ("SUBMARINER_HEALTHCHECKENABLED", "true".to_owned()),
             ("SUBMARINER_HEALTHCHECKINTERVAL", "1".to_owned()),
             ("NODE_NAME", self.name.to_owned()),
-            ("KUBECONFIG", self.kubeconfig(kind.name(), rules)?),
+            ("KUBECONFIG", self.kubeconfig(kind.name(), &rules)?),
         ];
         match kind {
             Kind::RouteAgent => environment.push(("SUBMARINER_NETWORKPLUGIN", "generic".to_owned())),

@@ -187,7 +187,7 @@ fn hub_with_a_wrong_certificate_is_not_trusted_and_cables_stay() -> Result<()> {
         let stranger = Authority::new("stranger CA")?;
         let wrong = ("BROKER_K8S_CA", STANDARD.encode(stranger.pem()));
         set.east.start(Kind::Gateway, &[wrong])?;
-        let words = ["172.30.0.2:6443", "BROKER_K8S_CA", "stranger CA", "hub CA"];
+        let words = ["172.30.0.2:6443", "BROKER_K8S_CA", "stranger CA", set.hub.authority_name()];
         let found = told(&set.east, Kind::Gateway, "HubConnected", &words)?;
         ensure!(found.reason == "UntrustedCertificate", "{found:?}");
         set.works()?;
@@ -223,12 +223,10 @@ fn lost_hub_is_told_and_changes_nothing() -> Result<()> {
 #[test]
 fn rights_that_are_missing_on_the_hub_are_named() -> Result<()> {
     Joined::new()?.end(|set| {
-        let read_only = vec![
-            Rule::on("submariner.io", &["clusters", "endpoints"])
-                .verbs(&[Verb::Get, Verb::List, Verb::Watch])
-                .within(BROKER_NAMESPACE),
-        ];
-        let token = set.hub.grant("reader", read_only);
+        let read_only = [Rule::on("submariner.io", &["clusters", "endpoints"])
+            .verbs(&[Verb::Get, Verb::List, Verb::Watch])
+            .within(BROKER_NAMESPACE)];
+        let token = set.hub.grant("reader", &read_only)?;
         set.east.start(Kind::Gateway, &[("BROKER_K8S_APISERVERTOKEN", token)])?;
         // Somebody else changes what it published: it must write it again.
         let own = "east-submariner-cable-east-172-30-0-11";
@@ -269,7 +267,7 @@ fn rights_that_are_missing_at_home_are_named_and_nothing_is_undone() -> Result<(
             (Kind::Gateway, "gateways", Member::gateway_rules()),
             (Kind::Gateway, "endpoints", Member::gateway_rules()),
         ] {
-            let kubeconfig = set.east.kubeconfig("poor", without(resource, rules))?;
+            let kubeconfig = set.east.kubeconfig("poor", &without(resource, rules))?;
             set.east.start(kind, &[("KUBECONFIG", kubeconfig)])?;
             until("the daemon names what it may not do", || {
                 let log = set.east.daemon(kind)?.log();

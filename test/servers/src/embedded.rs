@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use kube::Client;
-use subm_apiserver::{ApiServer, Authority, Credential};
+use subm_apiserver::{ApiServer, Authority, Credential, Share};
 use subm_kube::Connection;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -15,6 +15,9 @@ use crate::api::Api;
 const TOKEN: &str = "admin";
 /// What it does beside answering takes milliseconds; whoever waits longer waits for what is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Little, so that a slow machine can ask for more; nobody but who floods needs it.
+const SHARE: Share = Share { at_once: 128, per_second: 100, burst: 400 };
 
 /// The running server.
 pub struct Embedded {
@@ -30,8 +33,11 @@ impl Embedded {
     pub async fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("embedded-").tempdir()?;
         let authority = Authority::new("embedded API under test")?;
-        let server =
-            ApiServer::builder().credentials([Credential::admin(TOKEN)]).authority(&authority.pem())?.build();
+        let server = ApiServer::builder()
+            .credentials([Credential::admin(TOKEN)])
+            .share(SHARE)
+            .authority(&authority.pem())?
+            .build();
         let controllers =
             Connection::over(Client::new(server.service_as(TOKEN), "default"), "embedded", "default");
         let controllers = tokio::spawn(subm_workloads::run(controllers, authority.pem()));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 /// Asks again until it works; fails with the last reason once it has taken too long.
-pub(crate) async fn until<T, F>(limit: Duration, what: &str, mut attempt: impl FnMut() -> F) -> Result<T>
+pub async fn until<T, F>(limit: Duration, what: &str, mut attempt: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {

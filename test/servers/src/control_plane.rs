@@ -36,24 +36,13 @@ impl ControlPlane {
     /// Starts the programs and waits until the API is ready and its controllers work.
     pub async fn start(programs: &Programs) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("control-plane-").tempdir()?;
-        let trust = Trust::new()?;
         let place = Place { programs, folder: folder.path() };
-        trust.write(folder.path())?;
-        let (etcd_port, port) = (free_port()?, free_port()?);
-        let etcd = place.start("etcd", etcd_arguments(folder.path(), etcd_port))?;
-        let apiserver = place.start("kube-apiserver", apiserver_arguments(folder.path(), etcd_port, port))?;
-        let server = format!("https://127.0.0.1:{port}");
-        let kubeconfig = folder.path().join("kubeconfig");
-        let api = Api::open(server, trust.authority(), trust.token(), kubeconfig.clone(), PATIENCE).await?;
-        until(PATIENCE, "the API server is ready", || async {
-            etcd.still_runs()?;
-            apiserver.still_runs()?;
-            let request = http::Request::get("/readyz").body(Vec::new())?;
-            let said = api.client.request_text(request).await.context(apiserver.last_words())?;
-            ensure!(said == "ok", "{said}");
-            Ok(())
-        })
-        .await?;
+        let etcd = Etcd::start(&place)?;
+        let names = ["127.0.0.1", "localhost"];
+        let server = KubeApiserver::start(&place, &etcd, "/registry", &names).await?;
+        server.ready(&etcd).await?;
+        let KubeApiserver { api, process: apiserver } = server;
+        let kubeconfig = api.kubeconfig.clone();
         let controllers =
             place.start("kube-controller-manager", controller_arguments(folder.path(), &kubeconfig))?;
         let scheduler = place.start("kube-scheduler", scheduler_arguments(&kubeconfig))?;
@@ -71,15 +60,64 @@ impl ControlPlane {
             _scheduler: scheduler,
             _controllers: controllers,
             _apiserver: apiserver,
-            _etcd: etcd,
+            _etcd: etcd.process,
             _folder: folder,
         })
     }
 }
 
-struct Place<'a> {
-    programs: &'a Programs,
-    folder: &'a Path,
+/// The programs, and the folder for what they write.
+pub(crate) struct Place<'a> {
+    pub(crate) programs: &'a Programs,
+    pub(crate) folder: &'a Path,
+}
+
+/// What a control plane keeps its objects in.
+pub(crate) struct Etcd {
+    port: u16,
+    process: Process,
+}
+
+impl Etcd {
+    pub(crate) fn start(place: &Place<'_>) -> Result<Self> {
+        let port = free_port()?;
+        let process = place.start("etcd", etcd_arguments(place.folder, port))?;
+        Ok(Self { port, process })
+    }
+}
+
+/// A kube-apiserver, and how it is reached.
+pub(crate) struct KubeApiserver {
+    pub(crate) api: Api,
+    process: Process,
+}
+
+impl KubeApiserver {
+    /// Starts one that keeps its objects below a prefix in etcd and is known by these names. It is not ready yet.
+    pub(crate) async fn start(place: &Place<'_>, etcd: &Etcd, prefix: &str, names: &[&str]) -> Result<Self> {
+        let trust = Trust::new()?;
+        trust.write(place.folder, names)?;
+        let port = free_port()?;
+        let mut arguments = apiserver_arguments(place.folder, etcd.port, port);
+        arguments.push(format!("--etcd-prefix={prefix}"));
+        let process = place.start("kube-apiserver", arguments)?;
+        let (server, kubeconfig) = (format!("https://127.0.0.1:{port}"), place.folder.join("kubeconfig"));
+        let api = Api::open(server, trust.authority(), trust.token(), kubeconfig, PATIENCE).await?;
+        Ok(Self { api, process })
+    }
+
+    /// Waits until it serves.
+    pub(crate) async fn ready(&self, etcd: &Etcd) -> Result<()> {
+        until(PATIENCE, "the API server is ready", || async {
+            etcd.process.still_runs()?;
+            self.process.still_runs()?;
+            let request = http::Request::get("/readyz").body(Vec::new())?;
+            let said = self.api.client.request_text(request).await.context(self.process.last_words())?;
+            ensure!(said == "ok", "{said}");
+            Ok(())
+        })
+        .await
+    }
 }
 
 impl Place<'_> {

@@ -46,8 +46,10 @@ impl Trust {
         &self.token
     }
 
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()])?;
+    /// Writes the files of an API server that is known by these names.
+    pub(super) fn write(&self, folder: &Path, names: &[&str]) -> Result<()> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names)?;
         params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
