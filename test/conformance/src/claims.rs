@@ -6,12 +6,14 @@ mod builtin;
 mod clients;
 mod controllers;
 mod custom;
+mod flood;
 mod garbage;
 mod hub;
 mod lists;
 mod objects;
 mod patches;
 mod policies;
+mod recovery;
 mod watches;
 mod wire;
 
@@ -50,6 +52,8 @@ pub const GROUPS: &[Group] = &[
     Group { name: "Built-in kinds", claims: builtin::CLAIMS },
     Group { name: "Custom resources", claims: custom::CLAIMS },
     Group { name: "The client library", claims: clients::CLAIMS },
+    Group { name: "Broken watches", claims: recovery::CLAIMS },
+    Group { name: "Floods", claims: flood::CLAIMS },
     Group { name: "Our controllers", claims: controllers::CLAIMS },
     Group { name: "Members and hub", claims: hub::CLAIMS },
     Group { name: "On the wire", claims: wire::CLAIMS },

@@ -92,8 +92,13 @@ async fn token(ground: &Ground, name: &str, spec: &Value) -> Result<String> {
 
 /// The same ground as a new service account.
 pub(super) async fn somebody(ground: &Ground) -> Result<Ground> {
-    ground.create("serviceaccounts", &account("somebody")).await?;
-    let token = token(ground, "somebody", &json!({"expirationSeconds": 3600})).await?;
+    account_of(ground, "somebody").await
+}
+
+/// The same ground as a new service account of this name.
+pub(super) async fn account_of(ground: &Ground, name: &str) -> Result<Ground> {
+    ground.create("serviceaccounts", &account(name)).await?;
+    let token = token(ground, name, &json!({"expirationSeconds": 3600})).await?;
     Ok(ground.by(ground.api.client_with(&token).await?))
 }
 

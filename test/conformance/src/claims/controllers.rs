@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::claims::Claim;
-use crate::ground::{Ground, config_map, same};
+use crate::ground::{Ground, Patch, config_map, same};
 
 pub(super) const CLAIMS: &[Claim] = &[
     Claim {
@@ -57,6 +57,14 @@ pub(super) const CLAIMS: &[Claim] = &[
     Claim {
         says: "the lease of a killed leader is taken when it ends",
         proof: |ground| Box::pin(killed_leader(ground)),
+    },
+    Claim {
+        says: "a leader whose lease somebody else took gives up, and takes it back when that one is silent",
+        proof: |ground| Box::pin(usurped_lease(ground)),
+    },
+    Claim {
+        says: "of several candidates that begin at once one leads, and all see it",
+        proof: |ground| Box::pin(many_candidates(ground)),
     },
 ];
 
@@ -282,4 +290,33 @@ async fn killed_leader(ground: Ground) -> Result<()> {
     drop(one);
     two.until("leads the second", |told| told.leader).await?;
     same(&lease(&ground).await?, "/spec/holderIdentity", &json!("two-submariner-gateway"))
+}
+
+async fn usurped_lease(ground: Ground) -> Result<()> {
+    let mut one = Running::start(&ground, "one");
+    one.until("leads the only candidate", |told| told.leader).await?;
+    let path = ground.at("coordination.k8s.io/v1/leases", "submariner-gateway-lock");
+    let change = json!({"spec": {"holderIdentity": "somebody-else"}});
+    ground.patch(&path, Patch::Merge, &change).await?.wants(200)?;
+    let lost = one.until("gives it up", |told| !told.leader).await?;
+    ensure!(lost.holder.as_deref() == Some("somebody-else"), "it takes {:?} for the leader", lost.holder);
+    same(&lease(&ground).await?, "/spec/holderIdentity", &json!("somebody-else"))?;
+    one.until("leads again", |told| told.leader).await?;
+    same(&lease(&ground).await?, "/spec/holderIdentity", &json!("one-submariner-gateway"))
+}
+
+async fn many_candidates(ground: Ground) -> Result<()> {
+    let mut all: Vec<_> = (1..=5).map(|number| Running::start(&ground, &format!("c{number}"))).collect();
+    for one in &mut all {
+        one.until("is a leader seen", |told| told.leader || told.holder.is_some()).await?;
+    }
+    let holder = lease(&ground).await?["spec"]["holderIdentity"].clone();
+    let leaders = all.iter().filter(|one| one.told.borrow().leader).count();
+    ensure!(leaders == 1, "{leaders} of them lead");
+    let seen = |one: &Running| one.told.borrow().holder.clone();
+    let others = all.iter().filter(|one| !one.told.borrow().leader);
+    for one in others {
+        ensure!(json!(seen(one)) == holder, "one sees {:?}, but {holder} leads", seen(one));
+    }
+    Ok(())
 }
