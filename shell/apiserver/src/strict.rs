@@ -301,7 +301,10 @@ mod tests {
     fn a_body_of_odd_fields_is_not_copied_for_each_of_them() {
         let kind = KindId::named("configmaps").unwrap();
         let long = "a".repeat(500_000);
-        let keys = |again: &str| (0..100_000).map(|key| format!("\"{key}{again}\":1,")).collect::<String>();
+        let keys = |again: &str| {
+            let keys: Vec<_> = (0..100_000).map(|key| format!("\"{key}{again}\":1,")).collect();
+            keys.concat()
+        };
         for body in [
             format!(r#"{{"data": {{"{long}": {{{}"x":1}}}}}}"#, keys("")),
             format!(r#"{{"data": {{"{long}": {{{}{}"x":1}}}}}}"#, keys(""), keys("")),

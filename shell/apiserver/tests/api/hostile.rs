@@ -107,7 +107,7 @@ fn long_lists_take_no_longer_than_their_length() {
     objects.create(service("ClusterIP")).unwrap();
     let slice = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "endpoints": [], "metadata": {"name": "s", "namespace": "default"}, "ports": ports});
     assert!(objects.create(slice).unwrap_err().to_string().contains("Too many: 60000"));
-    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_mins(1), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -163,7 +163,8 @@ async fn ours_does_too(ground: Ground) -> Result<()> {
         }
     };
     holds(&["a"]).await?;
-    for (made, names) in [("b", ["a", "b"].as_slice()), ("c", &["a", "b", "c"]), ("d", &["a", "b", "c", "d"])] {
+    for (made, names) in [("b", ["a", "b"].as_slice()), ("c", &["a", "b", "c"]), ("d", &["a", "b", "c", "d"])]
+    {
         tokio::time::sleep(Duration::from_millis(700)).await;
         ground.create("configmaps", &ours(made)).await?;
         holds(names).await?;
