@@ -594,8 +594,7 @@ fn response(code: u16, body: Body) -> Response<Body> {
 
 fn plain(text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
