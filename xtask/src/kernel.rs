@@ -129,8 +129,7 @@ fn lack(tree: &Tree) -> Option<String> {
         return Some("this machine is not amd64".to_owned());
     }
     // The guest has folders of its own there.
-    let hidden = |folder: &&str| tree.root.starts_with(folder);
-    if let Some(folder) = ["/tmp", "/run"].iter().find(hidden) {
+    if let Some(folder) = ["/tmp", "/run"].into_iter().find(|folder| tree.root.starts_with(folder)) {
         return Some(format!("the tree lies in {folder}, which the guest does not see: move it elsewhere"));
     }
     let missing = || -> Vec<&str> {
