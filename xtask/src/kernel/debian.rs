@@ -222,14 +222,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_installed_is_not_downloaded() {
-        if process::is_in_path("apt-get") {
-            let tree = Tree { root: PathBuf::from(env!("CARGO_MANIFEST_DIR")), files: Vec::new() };
-            assert_eq!(unpacked(&tree, &["dpkg"]).unwrap(), None);
-        }
-    }
-
-    #[test]
     fn packages_are_named_with_their_versions() {
         let line = "Inst libunbound8 (1.17.1-2+deb12u3 Debian:12.11/oldstable [amd64]) []";
         assert_eq!(installed(line).unwrap(), "libunbound8=1.17.1-2+deb12u3");

@@ -16,7 +16,7 @@ use subm_types::IfName;
 use subm_wireguard::{Config, Device, Engine, PacketSocket, PeerConfig, Tun, create_tun};
 
 /// Loaded machines are slow, never this slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 pub(crate) const PORT: u16 = 4500;
 
 /// A network namespace. It goes when nobody is in it or holds it.
